@@ -1,0 +1,49 @@
+// Package runtime is the seam between the executor and what runs a cmdlet: Go executables here, PowerShell beside
+// them. The suite runtimetest holds every implementation to it.
+package runtime
+
+import (
+	"context"
+
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/sdk/manifest"
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// Prepared is an execution ready to run.
+type Prepared struct {
+	Execution domain.Execution
+	Cloud     domain.PrivateCloud
+	Manifest  manifest.Manifest
+	Cmdlet    manifest.Cmdlet
+	Secure    domain.SecureValues
+	Secrets   map[string]secret.Text // the package's persistent secrets
+	Grant     domain.Grant
+	Package   string       // directory of the package's files, read-only
+	Room      sandbox.Room // where processes are started
+}
+
+// Host is what a running script speaks to. Its methods are safe for concurrent use and may wait: a script that writes
+// faster than the store is held back.
+type Host interface {
+	// Started says that preparation is over and the cmdlet's own time begins.
+	Started() error
+	// Write takes what the script wrote as one record: bytes as they are. An error ends the script.
+	Write(stream domain.Stream, text []byte) error
+	// SetSecret takes a change of a persistent secret, nil to delete it: redacted at once, kept only after a good end.
+	SetSecret(name string, value *secret.Text) error
+}
+
+// End is how a script ended by itself.
+type End struct {
+	Failure      *domain.Failure // nil: it ended well
+	NamedOutputs map[string]string
+}
+
+// Runtime runs cmdlets of one kind.
+type Runtime interface {
+	// Run runs the cmdlet and returns when nothing of it is left. When stop is closed the script is asked to end and
+	// may go on until ctx ends, which kills it at once; the End is then of no interest. Run holds no timer of its own.
+	Run(ctx context.Context, p Prepared, stop <-chan struct{}, h Host) End
+}

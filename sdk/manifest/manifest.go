@@ -1,0 +1,224 @@
+// Package manifest describes what a script package offers: the file airlock.json at the root of a Go package, and
+// what the analysis of any other kind of package results in. Everybody reads declarations from here, nobody runs a
+// package to learn them.
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// File is the manifest's name inside a package.
+const File = "airlock.json"
+
+// Version is the version of the manifest's format that this code writes, and the only one it reads.
+const Version = 1
+
+// Limits of a declaration's timeout.
+const (
+	DefaultTimeout = 30 * time.Minute
+	MaxTimeout     = 60 * time.Minute
+)
+
+// Runtime says what runs a package's cmdlets.
+type Runtime string
+
+// Go runs a static executable that speaks the wire protocol (sdk/wire).
+const Go Runtime = "go"
+
+// Manifest is the content of airlock.json.
+type Manifest struct {
+	ManifestVersion int               `json:"manifestVersion"`
+	Name            string            `json:"name"`
+	Version         string            `json:"version"`
+	Description     string            `json:"description"`
+	Company         string            `json:"company,omitempty"`
+	ProjectURI      string            `json:"projectUri,omitempty"`
+	Runtime         Runtime           `json:"runtime"`
+	Binaries        map[string]string `json:"binaries,omitempty"` // path in the package by platform, "linux/amd64"
+	Cmdlets         []Cmdlet          `json:"cmdlets"`
+}
+
+// Cmdlet is the declaration of one script cmdlet.
+type Cmdlet struct {
+	Name           string      `json:"name"` // Verb-Noun, or the bare name of a lifecycle kind
+	Description    string      `json:"description"`
+	TimeoutSeconds int         `json:"timeoutSeconds,omitempty"` // 0 means DefaultTimeout
+	UpdatesSDDC    bool        `json:"updatesSDDC,omitempty"`    // the private cloud reads Updating while it runs
+	AutomationOnly bool        `json:"automationOnly,omitempty"` // for applications, not for persons
+	Lifecycle      Lifecycle   `json:"lifecycle,omitempty"`
+	Parameters     []Parameter `json:"parameters"`
+}
+
+// Timeout is how long the cmdlet may run unless an execution asks for another time.
+func (c Cmdlet) Timeout() time.Duration {
+	if c.TimeoutSeconds == 0 {
+		return DefaultTimeout
+	}
+	return time.Duration(c.TimeoutSeconds) * time.Second
+}
+
+// Parameter finds a parameter by its name, whose case does not matter.
+func (c Cmdlet) Parameter(name string) (Parameter, bool) {
+	for _, p := range c.Parameters {
+		if strings.EqualFold(p.Name, name) {
+			return p, true
+		}
+	}
+	return Parameter{}, false
+}
+
+// Parameter is the declaration of one parameter of a cmdlet.
+type Parameter struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Type        Type   `json:"type"`
+	Required    bool   `json:"required,omitempty"`
+}
+
+// Type of a parameter, in the words of the ARM API.
+type Type string
+
+// The types of parameters.
+const (
+	String       Type = "String"
+	Int          Type = "Int"
+	Float        Type = "Float"
+	Bool         Type = "Bool"
+	SecureString Type = "SecureString"
+	Credential   Type = "Credential"
+)
+
+// Secret says whether values of the type are kept from sight.
+func (t Type) Secret() bool { return t == SecureString || t == Credential }
+
+func (t Type) valid() bool {
+	switch t {
+	case String, Int, Float, Bool, SecureString, Credential:
+		return true
+	}
+	return false
+}
+
+// Lifecycle is the part that a cmdlet plays in the life of the product that its package installs.
+type Lifecycle string
+
+// The kinds of lifecycle cmdlets. The zero value means none.
+const (
+	PreflightInstall   Lifecycle = "preflight-install"
+	Install            Lifecycle = "install"
+	PreflightUpgrade   Lifecycle = "preflight-upgrade"
+	Upgrade            Lifecycle = "upgrade"
+	RotateCredentials  Lifecycle = "rotate-credentials"
+	PreflightUninstall Lifecycle = "preflight-uninstall"
+	Uninstall          Lifecycle = "uninstall"
+	Diagnostics        Lifecycle = "diagnostics"
+)
+
+func (l Lifecycle) valid() bool {
+	switch l {
+	case PreflightInstall, Install, PreflightUpgrade, Upgrade, RotateCredentials, PreflightUninstall, Uninstall, Diagnostics:
+		return true
+	}
+	return false
+}
+
+var (
+	packageName = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?$`)
+	verbNoun    = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*-[A-Za-z][A-Za-z0-9]*$`)
+	identifier  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+)
+
+// Cmdlet finds a cmdlet by its name, whose case does not matter.
+func (m Manifest) Cmdlet(name string) (Cmdlet, bool) {
+	for _, c := range m.Cmdlets {
+		if strings.EqualFold(c.Name, name) {
+			return c, true
+		}
+	}
+	return Cmdlet{}, false
+}
+
+// Parse reads a manifest and validates it. Unknown fields are refused: they are most often a known one, misspelt.
+func Parse(data []byte) (Manifest, error) {
+	var m Manifest
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil {
+		return Manifest{}, fmt.Errorf("%s: %w", File, err)
+	}
+	if dec.More() {
+		return Manifest{}, fmt.Errorf("%s: there is something after the end of the manifest", File)
+	}
+	return m, m.Validate()
+}
+
+// Encode writes the manifest as it lies in a package.
+func (m Manifest) Encode() ([]byte, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	return append(data, '\n'), err
+}
+
+// Validate says in one sentence what is wrong with the manifest. It does not judge the version's form: that is the
+// repository's.
+func (m Manifest) Validate() error {
+	switch {
+	case m.ManifestVersion != Version:
+		return fmt.Errorf("%s: manifestVersion is %d, only %d is known", File, m.ManifestVersion, Version)
+	case !packageName.MatchString(m.Name):
+		return fmt.Errorf("%s: the package name %q must be at most 100 letters, digits, '.', '_' or '-', with a letter, digit or '_' at both ends", File, m.Name)
+	case m.Version == "":
+		return fmt.Errorf("%s: the package has no version", File)
+	case m.Runtime != Go:
+		return fmt.Errorf("%s: the runtime %q is not known", File, m.Runtime)
+	case len(m.Cmdlets) == 0:
+		return fmt.Errorf("%s: the package has no cmdlets", File)
+	}
+	seen := map[string]bool{}
+	for _, c := range m.Cmdlets {
+		if key := strings.ToLower(c.Name); seen[key] {
+			return fmt.Errorf("%s: the cmdlet %s is there twice (case does not matter)", File, c.Name)
+		} else {
+			seen[key] = true
+		}
+		if err := c.Validate(); err != nil {
+			return fmt.Errorf("%s: %w", File, err)
+		}
+	}
+	return nil
+}
+
+// Validate says in one sentence what is wrong with the declaration.
+func (c Cmdlet) Validate() error {
+	switch {
+	case !verbNoun.MatchString(c.Name) && !Lifecycle(c.Name).valid():
+		return fmt.Errorf("the cmdlet name %q is not of the form Verb-Noun", c.Name)
+	case c.TimeoutSeconds < 0:
+		return fmt.Errorf("%s: the timeout is negative", c.Name)
+	case c.Timeout() > MaxTimeout:
+		return fmt.Errorf("%s: the timeout of %v is longer than %v", c.Name, c.Timeout(), MaxTimeout)
+	case c.Lifecycle != "" && !c.Lifecycle.valid():
+		return fmt.Errorf("%s: the lifecycle kind %q is not known", c.Name, c.Lifecycle)
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Parameters {
+		key := strings.ToLower(p.Name)
+		switch {
+		case !identifier.MatchString(p.Name):
+			return fmt.Errorf("%s: the parameter name %q must be a letter or '_', then at most 127 letters, digits or '_'", c.Name, p.Name)
+		case seen[key]:
+			return fmt.Errorf("%s: the parameter %s is there twice (case does not matter)", c.Name, p.Name)
+		case !p.Type.valid():
+			return fmt.Errorf("%s: the parameter %s has the unknown type %q", c.Name, p.Name, p.Type)
+		}
+		seen[key] = true
+	}
+	return nil
+}
