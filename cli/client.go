@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
+)
+
+// apiVersion is the version of Microsoft.AVS that the commands speak.
+const apiVersion = "2023-09-01"
+
+// client speaks ARM to an Airlock server.
+type client struct {
+	endpoint string // without a trailing slash
+	token    string
+	http     *http.Client
+}
+
+// client makes one of AIRLOCK_ENDPOINT, AIRLOCK_TOKEN and AIRLOCK_CA (a PEM file; without it the system's roots).
+func (a *app) client() (*client, error) {
+	endpoint := strings.TrimSuffix(a.getenv("AIRLOCK_ENDPOINT"), "/")
+	if endpoint == "" {
+		return nil, errors.Newf(errors.Usage, "AIRLOCK_ENDPOINT is not set: source the dev.env of an `airlock serve --dev`, or set it to the address of your Airlock server.")
+	}
+	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, errors.Newf(errors.Usage, "AIRLOCK_ENDPOINT must be an https:// address, not %q.", endpoint)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file := a.getenv("AIRLOCK_CA"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, errors.Because(err, errors.Usage, "AIRLOCK_CA names %s, which cannot be read.", file)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.Newf(errors.Usage, "AIRLOCK_CA names %s, which holds no certificate in PEM form.", file)
+		}
+	}
+	return newClient(endpoint, a.getenv("AIRLOCK_TOKEN"), config), nil
+}
+
+func newClient(endpoint, token string, config *tls.Config) *client {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true}
+	return &client{endpoint: endpoint, token: token, http: &http.Client{Transport: transport}}
+}
+
+// do sends a request to a path, or to an absolute URL that the server named, and reads the answer into result.
+func (c *client) do(ctx context.Context, method, target string, body, result any) (http.Header, error) {
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(data)
+	}
+	address, err := c.address(target)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, content)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, errors.Because(err, errors.ServerUnreachable, "The server %s cannot be reached (%v): check AIRLOCK_ENDPOINT and AIRLOCK_CA, and that it runs.", c.endpoint, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		return nil, refusal(resp)
+	}
+	if result == nil || resp.StatusCode == http.StatusNoContent {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return resp.Header, err
+	}
+	if err := json.NewDecoder(resp.Body).Decode(result); err != nil && err != io.EOF {
+		return nil, errors.Because(err, errors.ServerUnreachable, "The server %s gave an answer that ends early or is not JSON: try again.", c.endpoint)
+	}
+	return resp.Header, nil
+}
+
+// address makes a URL of a path. The token goes to the one server that it is for.
+func (c *client) address(target string) (string, error) {
+	if strings.HasPrefix(target, "/") {
+		target = c.endpoint + target
+	} else if !strings.HasPrefix(target, c.endpoint+"/") {
+		return "", errors.Newf(errors.ServerUnreachable, "The server sent us to %s, which is not the server that was asked.", target)
+	}
+	if strings.Contains(target, "api-version=") {
+		return target, nil
+	}
+	separator := "?"
+	if strings.Contains(target, "?") {
+		separator = "&"
+	}
+	return target + separator + "api-version=" + apiVersion, nil
+}
+
+// refusal reads an ARM error.
+func refusal(resp *http.Response) error {
+	var answer struct {
+		Error struct {
+			Code    errors.Code `json:"code"`
+			Message string      `json:"message"`
+		} `json:"error"`
+	}
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if json.Unmarshal(data, &answer) != nil || answer.Error.Message == "" {
+		answer.Error.Message = fmt.Sprintf("The server answered %s without saying why.", resp.Status)
+	}
+	if answer.Error.Code.Known() {
+		return errors.Newf(answer.Error.Code, "%s", answer.Error.Message)
+	}
+	code := errors.InvalidRequest
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		code = errors.AuthenticationFailed
+	case resp.StatusCode == http.StatusForbidden:
+		code = errors.AuthorizationFailed
+	case resp.StatusCode == http.StatusNotFound:
+		code = errors.ResourceNotFound
+	case resp.StatusCode == http.StatusConflict:
+		code = errors.Conflict
+	case resp.StatusCode >= 500:
+		code = errors.InternalError
+	}
+	return errors.Newf(code, "%s", answer.Error.Message)
+}
+
+// list reads all pages of a list.
+func (c *client) list(ctx context.Context, path string) ([]resource, error) {
+	var all []resource
+	for path != "" {
+		var page struct {
+			Value    []resource `json:"value"`
+			NextLink string     `json:"nextLink"`
+		}
+		if _, err := c.do(ctx, http.MethodGet, path, nil, &page); err != nil {
+			return nil, err
+		}
+		all, path = append(all, page.Value...), page.NextLink
+	}
+	return all, nil
+}
+
+// resource is any ARM resource. Raw is what the server sent.
+type resource struct {
+	ID         string
+	Name       string
+	Properties json.RawMessage
+	Raw        json.RawMessage
+}
+
+// UnmarshalJSON keeps the raw form beside the envelope.
+func (r *resource) UnmarshalJSON(data []byte) error {
+	type envelope resource
+	if err := json.Unmarshal(data, (*envelope)(r)); err != nil {
+		return err
+	}
+	r.Raw = bytes.Clone(data)
+	return nil
+}
+
+// MarshalJSON gives back what the server sent.
+func (r resource) MarshalJSON() ([]byte, error) { return r.Raw, nil }
+
+// cloudFlags are az's -g and -c. Together they name a private cloud; -c alone may be a whole resource id, and
+// AIRLOCK_PRIVATE_CLOUD stands in for what is missing.
+type cloudFlags struct{ group, cloud string }
+
+func (f cloudFlags) path(getenv func(string) string) (string, error) {
+	if strings.HasPrefix(f.cloud, "/") {
+		id, err := domain.ParseCloudID(f.cloud)
+		if err != nil {
+			return "", errors.Newf(errors.Usage, "--private-cloud: %v.", err)
+		}
+		return id.String(), nil
+	}
+	id, err := domain.ParseCloudID(getenv("AIRLOCK_PRIVATE_CLOUD"))
+	if err != nil {
+		return "", errors.Newf(errors.Usage, "Which private cloud? Give --private-cloud its whole resource id, or set AIRLOCK_PRIVATE_CLOUD to one.")
+	}
+	if f.group != "" {
+		id.ResourceGroup = f.group
+	}
+	if f.cloud != "" {
+		id.Name = f.cloud
+	}
+	if !id.Valid() {
+		return "", errors.Newf(errors.Usage, "%s has a name that ARM does not allow.", id)
+	}
+	return id.String(), nil
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/domain"
+)
+
+// executionProperties is what the commands read of an execution.
+type executionProperties struct {
+	ScriptCmdletID    string            `json:"scriptCmdletId"`
+	Timeout           string            `json:"timeout"`
+	ProvisioningState string            `json:"provisioningState"`
+	StatusMessage     string            `json:"statusMessage"`
+	FailureReason     string            `json:"failureReason"`
+	FailureCode       string            `json:"failureCode"`
+	Warning           string            `json:"warning"`
+	SubmittedAt       time.Time         `json:"submittedAt"`
+	StartedAt         time.Time         `json:"startedAt"`
+	FinishedAt        time.Time         `json:"finishedAt"`
+	NamedOutputs      map[string]string `json:"namedOutputs"`
+}
+
+// cmdlet is Package@Version/Cmdlet.
+func (p executionProperties) cmdlet() string {
+	parts := strings.Split(p.ScriptCmdletID, "/")
+	if n := len(parts); n > 2 {
+		return parts[n-3] + "/" + parts[n-1]
+	}
+	return p.ScriptCmdletID
+}
+
+func (p executionProperties) took() string {
+	if p.StartedAt.IsZero() || p.FinishedAt.IsZero() {
+		return ""
+	}
+	return p.FinishedAt.Sub(p.StartedAt).Round(time.Millisecond).String()
+}
+
+func (a *app) printExecution(r resource) error {
+	if a.output == "json" {
+		return a.printJSON(r)
+	}
+	var p executionProperties
+	if err := json.Unmarshal(r.Properties, &p); err != nil {
+		return err
+	}
+	if err := a.printPairs("name", r.Name, "cmdlet", p.cmdlet(), "state", p.ProvisioningState, "status", p.StatusMessage,
+		"reason", p.FailureReason, "code", p.FailureCode, "warning", p.Warning, "took", p.took()); err != nil {
+		return err
+	}
+	if len(p.NamedOutputs) == 0 {
+		return nil
+	}
+	var rows [][]string
+	for _, key := range slices.Sorted(maps.Keys(p.NamedOutputs)) {
+		rows = append(rows, []string{key, p.NamedOutputs[key]})
+	}
+	fmt.Fprintln(a.stdout)
+	return a.printTable([]string{"NAMED OUTPUT", "VALUE"}, rows)
+}
+
+// record is one record of a script's output.
+type record struct {
+	Seq    int64     `json:"seq"`
+	Time   time.Time `json:"time"`
+	Stream string    `json:"stream"`
+	Text   string    `json:"text"`
+}
+
+func streamNamed(name string) bool {
+	return slices.ContainsFunc(domain.Streams[:], func(s domain.Stream) bool { return strings.EqualFold(s.String(), name) })
+}
+
+// printRecord writes a record as one line of a table, or as one line of JSON.
+func (a *app) printRecord(r record) error {
+	if a.output == "json" {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s  %-11s  %s\n", r.Time.Local().Format("15:04:05.000"), r.Stream, r.Text)
+	return err
+}
+
+// follow gives the records of an execution to show, in order: those that there are, or with toEnd all until it ends.
+// The server holds each request until there is something to say.
+func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(record) error, status func(string)) error {
+	for after := int64(0); ; {
+		var page struct {
+			Value    []record `json:"value"`
+			Last     int64    `json:"last"`
+			Finished bool     `json:"finished"`
+			Status   string   `json:"statusMessage"`
+		}
+		query := fmt.Sprintf("/streams?after=%d", after)
+		if !toEnd {
+			query += "&wait=false"
+		}
+		if _, err := c.do(ctx, http.MethodGet, path+query, nil, &page); err != nil {
+			return err
+		}
+		status(page.Status)
+		for _, r := range page.Value {
+			if err := show(r); err != nil {
+				return err
+			}
+			after = r.Seq
+		}
+		if len(page.Value) == 0 && (page.Finished || !toEnd) {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// printJSON writes v as indented JSON.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// printTable writes rows under a header.
+func (a *app) printTable(header []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = strings.ReplaceAll(row[i], "\n", " ")
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// printPairs writes names and values, one pair a line, without those that are empty.
+func (a *app) printPairs(pairs ...string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", pairs[i], pairs[i+1])
+		}
+	}
+	return w.Flush()
+}
+
+// printResources writes a list as JSON, or as a table of what columns takes from each.
+func (a *app) printResources(all []resource, header []string, columns func(resource) ([]string, error)) error {
+	if a.output == "json" {
+		if all == nil {
+			all = []resource{}
+		}
+		return a.printJSON(all)
+	}
+	var rows [][]string
+	for _, r := range all {
+		row, err := columns(r)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	return a.printTable(header, rows)
+}
