@@ -25,14 +25,15 @@ type Prepared struct {
 }
 
 // Host is what a running script speaks to. Its methods are safe for concurrent use and may wait: a script that writes
-// faster than the store is held back.
+// faster than the store is held back. What the host cannot take makes it end the script by stop; what the script
+// writes until then is taken and dropped, so that it is not stuck in a write when it is asked to end.
 type Host interface {
-	// Started says that preparation is over and the cmdlet's own time begins.
+	// Started says that preparation is over and the cmdlet's own time begins. After an error the cmdlet must not run.
 	Started() error
-	// Write takes what the script wrote as one record: bytes as they are. An error ends the script.
-	Write(stream domain.Stream, text []byte) error
+	// Write takes what the script wrote as one record, bytes as they are. The text is the caller's again afterwards.
+	Write(stream domain.Stream, text []byte)
 	// SetSecret takes a change of a persistent secret, nil to delete it: redacted at once, kept only after a good end.
-	SetSecret(name string, value *secret.Text) error
+	SetSecret(name string, value *secret.Text)
 }
 
 // End is how a script ended by itself.
@@ -41,9 +42,13 @@ type End struct {
 	NamedOutputs map[string]string
 }
 
+// Failed is the End of a script that did not end well.
+func Failed(f domain.Failure) End { return End{Failure: &f} }
+
 // Runtime runs cmdlets of one kind.
 type Runtime interface {
 	// Run runs the cmdlet and returns when nothing of it is left. When stop is closed the script is asked to end and
-	// may go on until ctx ends, which kills it at once; the End is then of no interest. Run holds no timer of its own.
+	// may go on until ctx ends, which kills it at once; the End is then of no interest. How long a cmdlet may run is
+	// the caller's to say: Run only bounds what a script that is over still takes.
 	Run(ctx context.Context, p Prepared, stop <-chan struct{}, h Host) End
 }

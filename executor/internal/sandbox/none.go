@@ -1,0 +1,197 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// None is the sandbox that isolates nothing: a process sees the machine as Airlock's own user does. It knows its
+// processes by their session (setsid(2)) and, should one have left that, by their HOME. The first process of a room
+// dies with Airlock (PR_SET_PDEATHSIG); what it has started is found by Recover.
+type None struct {
+	boot   string
+	starts chan func()
+	done   chan struct{}
+}
+
+// NewNone makes the sandbox. Descriptors that Airlock itself was started with are closed to what it starts from now on.
+func NewNone() (*None, error) {
+	if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("close inherited descriptors to children: %w", err)
+	}
+	n := &None{boot: bootID(), starts: make(chan func()), done: make(chan struct{})}
+	go n.thread()
+	return n, nil
+}
+
+// thread starts all processes: the signal of PR_SET_PDEATHSIG comes when the thread that started a process ends, so
+// that thread has to live as long as the sandbox.
+func (n *None) thread() {
+	defer close(n.done)
+	goruntime.LockOSThread()
+	for start := range n.starts {
+		start()
+	}
+}
+
+// Close implements Sandbox.
+func (n *None) Close() error {
+	close(n.starts)
+	<-n.done
+	return nil
+}
+
+// Open implements Sandbox.
+func (n *None) Open(_ context.Context, dir string) (Room, error) {
+	if !filepath.IsAbs(dir) {
+		return nil, fmt.Errorf("the work directory %s is not absolute", dir)
+	}
+	return &room{none: n, dir: dir}, nil
+}
+
+type room struct {
+	none *None
+	dir  string
+
+	mu        sync.Mutex
+	processes []*child
+	listeners []net.Listener
+}
+
+// Listen opens a listener on a free loopback port: without a sandbox nothing can stand at the real name.
+func (r *room) Listen(string, int) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners = append(r.listeners, l)
+	return l, nil
+}
+
+func (r *room) Start(c Command) (Process, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	home := filepath.Join(r.dir, Home)
+	attr := &os.ProcAttr{
+		Dir: home,
+		Env: []string{
+			"HOME=" + home,
+			"TMPDIR=" + filepath.Join(r.dir, Tmp),
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+			"LANG=C.UTF-8",
+		},
+		Files: append([]*os.File{null, c.Stdout, c.Stderr}, c.Files...),
+		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, err := r.none.start(c.Path, attr)
+	if err != nil {
+		return nil, err
+	}
+	started, _ := look(p.Pid)
+	started.boot = r.none.boot
+	ch := &child{room: r, process: p, id: started.identity}
+	r.processes = append(r.processes, ch)
+	if err := r.record(); err != nil {
+		ch.Kill()
+		return nil, err
+	}
+	return ch, nil
+}
+
+func (n *None) start(path string, attr *os.ProcAttr) (p *os.Process, err error) {
+	done := make(chan struct{})
+	n.starts <- func() {
+		defer close(done)
+		p, err = os.StartProcess(path, []string{path}, attr)
+	}
+	<-done
+	return p, err
+}
+
+// Close implements Room.
+func (r *room) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var first error
+	for _, p := range r.processes {
+		p.Kill()
+		if err := p.reap(); err != nil && first == nil {
+			first = err
+		}
+	}
+	for _, l := range r.listeners {
+		_ = l.Close()
+	}
+	if first != nil {
+		return first // the record stays, for the next start to find what is left
+	}
+	r.processes, r.listeners = nil, nil
+	return os.RemoveAll(recordPath(r.dir))
+}
+
+// child is the first process of a session.
+type child struct {
+	room    *room
+	process *os.Process
+	id      identity
+
+	once   sync.Once
+	how    string
+	left   error
+	mu     sync.Mutex
+	reaped bool
+}
+
+func (c *child) Wait() string {
+	_ = c.reap()
+	return c.how
+}
+
+// reap waits for the process and takes it from the kernel's table only when its session is swept: as long as it
+// stands there, its pid names no other session.
+func (c *child) reap() error {
+	c.once.Do(func() {
+		for unix.Waitid(unix.P_PID, c.id.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+		c.Kill()
+		c.left = sweep(func(p process) bool {
+			return p.start >= c.id.start && (p.session == c.id.pid || hasHome(p.pid, c.room.dir))
+		})
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.reaped = true
+		state, err := c.process.Wait()
+		switch status, _ := state.Sys().(syscall.WaitStatus); {
+		case err != nil:
+			c.how = err.Error()
+		case status.Signaled():
+			c.how = "signal: " + status.Signal().String()
+		default:
+			c.how = fmt.Sprintf("exit code %d", state.ExitCode())
+		}
+	})
+	return c.left
+}
+
+func (c *child) Kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reaped {
+		_ = unix.Kill(-c.id.pid, unix.SIGKILL) // the whole group, before the sweep looks for what has left it
+	}
+}

@@ -1,0 +1,338 @@
+// Package sandboxtest is what every sandbox has to pass. The test binary itself is the program that runs in the
+// rooms: Main sends it there when it finds itself started under the child's name.
+package sandboxtest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+)
+
+// Open makes the sandbox that is tested.
+type Open func() (sandbox.Sandbox, error)
+
+// Main is the TestMain of a package that calls Run.
+func Main(m *testing.M, open Open) {
+	switch filepath.Base(os.Args[0]) {
+	case childName:
+		child()
+	case serverName:
+		server(open)
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+const (
+	childName  = "sandboxtest-child"
+	serverName = "sandboxtest-server"
+)
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	t.Run("gives the process nothing but what it should have", func(t *testing.T) { testBare(t, open) })
+	t.Run("says how a process ended", func(t *testing.T) { testHow(t, open) })
+	t.Run("ends descendants with the process", func(t *testing.T) { testDescendants(t, open) })
+	t.Run("kills", func(t *testing.T) { testKill(t, open) })
+	t.Run("close ends what runs", func(t *testing.T) { testClose(t, open) })
+	t.Run("leads to the listeners", func(t *testing.T) { testListen(t, open) })
+	t.Run("an executable that is none", func(t *testing.T) { testNoExecutable(t, open) })
+	t.Run("recovers what a killed server left", func(t *testing.T) { testRecover(t, open) })
+}
+
+// room is a room with a work directory.
+type room struct {
+	sandbox.Room
+	t   *testing.T
+	dir string
+	exe string
+}
+
+func newRoom(t *testing.T, open Open) *room {
+	t.Helper()
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := workDir(t)
+	r, err := s.Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error("close:", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error("close the sandbox:", err)
+		}
+	})
+	return &room{Room: r, t: t, dir: dir, exe: program(t, childName)}
+}
+
+// workDir makes a work directory as the executor does.
+func workDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "work", "0193")
+	for _, name := range []string{sandbox.Home, sandbox.Tmp} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// program copies the test binary under another name.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// start starts the child with a behaviour. What it and its descendants write comes out of the pipe, which ends when
+// the last of them has ended.
+func (r *room) start(behaviour ...string) (sandbox.Process, *bufio.Reader) {
+	r.t.Helper()
+	out, in, err := os.Pipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	told, tell, err := os.Pipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p, err := r.Start(sandbox.Command{Path: r.exe, Stdout: in, Stderr: os.Stderr, Files: []*os.File{told}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	in.Close()
+	told.Close()
+	if err := json.NewEncoder(tell).Encode(behaviour); err != nil {
+		r.t.Fatal(err)
+	}
+	tell.Close()
+	r.t.Cleanup(func() { out.Close() })
+	if err := out.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		r.t.Fatal(err)
+	}
+	return p, bufio.NewReader(out)
+}
+
+func readLine(t *testing.T, r *bufio.Reader) string {
+	t.Helper()
+	line, err := r.ReadString('\n')
+	if err != nil {
+		t.Fatal("the child said nothing:", err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// wantGone waits until nobody is left who could write.
+func wantGone(t *testing.T, r io.Reader) {
+	t.Helper()
+	if rest, err := io.ReadAll(r); err != nil {
+		t.Errorf("something of the room still runs: %v (it wrote %q)", err, rest)
+	}
+}
+
+func testBare(t *testing.T, open Open) {
+	// A secret of the server's own in the environment, and a descriptor that is open in it without close-on-exec.
+	t.Setenv("AIRLOCK_TOKEN", "of the server")
+	leak, err := syscall.Open(os.DevNull, syscall.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(leak)
+	r := newRoom(t, open)
+	p, out := r.start("describe")
+	var got description
+	if err := json.Unmarshal([]byte(readLine(t, out)), &got); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait()
+	names := []string{}
+	for _, v := range got.Env {
+		name, _, _ := strings.Cut(v, "=")
+		names = append(names, name)
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"HOME", "LANG", "PATH", "TMPDIR"}) {
+		t.Errorf("environment: %v", got.Env)
+	}
+	if len(got.Args) != 1 {
+		t.Errorf("arguments: %q", got.Args)
+	}
+	if !slices.Equal(got.Descriptors, []int{0, 1, 2, 3}) {
+		t.Errorf("descriptors: %v", got.Descriptors)
+	}
+	if got.Dir != got.Home || got.Stdin != 0 {
+		t.Errorf("it stands in %s with HOME %s, and read %d bytes", got.Dir, got.Home, got.Stdin)
+	}
+	for name, dir := range map[string]string{"HOME": got.Home, "TMPDIR": got.Tmp} {
+		if dir == "" {
+			t.Errorf("%s is empty", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, sandbox.Home, "home-was-here")); err != nil {
+		t.Errorf("HOME is not in the work directory: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, sandbox.Tmp, "tmp-was-here")); err != nil {
+		t.Errorf("TMPDIR is not in the work directory: %v", err)
+	}
+}
+
+func testHow(t *testing.T, open Open) {
+	r := newRoom(t, open)
+	for behaviour, want := range map[string]string{"exit 0": "exit code 0", "exit 3": "exit code 3", "kill": "signal: killed"} {
+		p, _ := r.start(strings.Fields(behaviour)...)
+		if got := p.Wait(); got != want {
+			t.Errorf("%s: %q", behaviour, got)
+		}
+	}
+}
+
+func testDescendants(t *testing.T, open Open) {
+	for _, kind := range []string{"same", "group", "session"} {
+		r := newRoom(t, open)
+		p, out := r.start("leave", kind)
+		if got := p.Wait(); got != "exit code 0" {
+			t.Errorf("%s: %s", kind, got)
+		}
+		if kind == "session" { // may be beyond Wait, but not beyond Close
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		wantGone(t, out)
+	}
+}
+
+func testKill(t *testing.T, open Open) {
+	r := newRoom(t, open)
+	p, out := r.start("stay", "same")
+	readLine(t, out)
+	p.Kill()
+	if got := p.Wait(); got != "signal: killed" {
+		t.Error(got)
+	}
+	wantGone(t, out)
+	p.Kill()
+}
+
+func testClose(t *testing.T, open Open) {
+	for _, kind := range []string{"same", "group", "session"} {
+		r := newRoom(t, open)
+		_, one := r.start("stay", kind)
+		_, two := r.start("stay", kind)
+		readLine(t, one)
+		readLine(t, two)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		wantGone(t, one)
+		wantGone(t, two)
+		if entries, err := os.ReadDir(filepath.Dir(r.dir)); err != nil || len(entries) != 1 {
+			t.Errorf("%s: beside the work directory there is still something: %v %v", kind, entries, err)
+		}
+	}
+}
+
+func testListen(t *testing.T, open Open) {
+	r := newRoom(t, open)
+	l, err := r.Listen("vc.example.test", 443)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, out := r.start("dial", l.Addr().String())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := readLine(t, out); got != "hello" {
+		t.Errorf("the child heard %q", got)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Accept(); err == nil {
+		t.Error("the listener outlived its room")
+	}
+}
+
+func testNoExecutable(t *testing.T, open Open) {
+	r := newRoom(t, open)
+	path := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(path, []byte("not an executable"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, path + "-missing"} {
+		if _, err := r.Start(sandbox.Command{Path: path, Stdout: os.Stdout, Stderr: os.Stderr}); err == nil {
+			t.Errorf("%s was started", path)
+		}
+	}
+}
+
+func testRecover(t *testing.T, open Open) {
+	for _, kind := range []string{"same", "group", "session"} {
+		dir := workDir(t)
+		out, in, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := exec.Command(program(t, serverName), dir, program(t, childName), kind)
+		server.Stdout, server.Stderr = in, os.Stderr
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		in.Close()
+		if err := out.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		readLine(t, lines)
+		if err := server.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = server.Wait()
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Recover(dir); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		wantGone(t, lines)
+		if err := s.Recover(dir); err != nil {
+			t.Errorf("%s, again: %v", kind, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		out.Close()
+	}
+}
+
+// dial is what a child does to reach a listener.
+func dial(addr string) (net.Conn, error) { return net.DialTimeout("tcp", addr, 10*time.Second) }
