@@ -62,8 +62,7 @@ func SyncDir(dir string) error {
 	return f.Sync()
 }
 
-// PrivateDir makes the directory with mode 0700 where it is missing, checks it as CheckPrivate does, and removes
-// what a crash left half-written in it. One process at a time may use a directory so.
+// PrivateDir makes the directory with mode 0700 where it is missing, and checks it as CheckPrivate does.
 func PrivateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -75,9 +74,11 @@ func PrivateDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
-	if err := CheckPrivate(dir, info); err != nil {
-		return err
-	}
+	return CheckPrivate(dir, info)
+}
+
+// RemoveTemporary removes what a crash left half-written in the directory. Nobody may be writing in it meanwhile.
+func RemoveTemporary(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err

@@ -1,0 +1,251 @@
+package secrets
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/durable"
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/seal"
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// File keeps secrets in a directory, one file for each package and private cloud. A file holds the names plainly and
+// the values sealed, each for its cloud, package and name, and a keyed digest over all, so that none of them can be
+// swapped, removed or put back unnoticed. (An older file as a whole can be put back, as from a copy.)
+//
+// Its methods are safe for concurrent use; one process at a time may use the directory.
+type File struct {
+	dir   string
+	key   seal.Key
+	locks [64]sync.RWMutex // a file's lock is found by the hash of its name
+}
+
+// OpenFile opens the store in dir, which it makes where it is missing. The directory must be closed to all but the
+// user who runs Airlock. The key must be for this purpose only.
+func OpenFile(dir string, key seal.Key) (*File, error) {
+	err := durable.PrivateDir(dir)
+	if err == nil {
+		err = durable.RemoveTemporary(dir)
+	}
+	if err != nil {
+		return nil, errors.Because(err, errors.SecretStoreFailed, "The store of persistent secrets cannot be used: %v.", err)
+	}
+	return &File{dir: filepath.Clean(dir), key: key}, nil
+}
+
+// fileFormat is the version of the form in which a file is written.
+const fileFormat = 1
+
+// maxFile bounds the size of a file that is read: all values at their limit, sealed and in base64, with names.
+const maxFile = MaxNames*(MaxValue*4/3+512) + 4096
+
+// content is what a file holds.
+type content struct {
+	Version int     `json:"version"`
+	Cloud   string  `json:"cloud"`   // domain.CloudID.Key
+	Package string  `json:"package"` // in lower case
+	Secrets []entry `json:"secrets"`
+	Digest  []byte  `json:"digest"`
+}
+
+// entry is one secret.
+type entry struct {
+	Name   string `json:"name"` // in the case in which it was stored first
+	Sealed []byte `json:"sealed"`
+	value  secret.Text
+}
+
+var packageForm = regexp.MustCompile(`^[a-z0-9_][a-z0-9_.-]{0,99}$`)
+
+// empty is the content of a package that has no secrets yet.
+func empty(cloud domain.CloudID, pkg string) (content, error) {
+	c := content{Version: fileFormat, Cloud: cloud.Key(), Package: strings.ToLower(pkg)}
+	if !cloud.Valid() || !packageForm.MatchString(c.Package) {
+		return content{}, errors.Newf(errors.SecretStoreFailed, "There can be no persistent secrets of the package %.200q in the private cloud %.500q: one of these is not a valid name.", pkg, cloud)
+	}
+	return c, nil
+}
+
+// path is where the content's file lies: readable by its package, unique by a hash of cloud and package.
+func (f *File) path(c content) string {
+	return filepath.Join(f.dir, fmt.Sprintf("%s.%x.json", c.Package, sha256.Sum256(seal.Associated(c.Cloud, c.Package))))
+}
+
+func (f *File) lock(path string) *sync.RWMutex {
+	h := fnv.New32a()
+	h.Write([]byte(path))
+	return &f.locks[h.Sum32()%uint32(len(f.locks))]
+}
+
+// Read returns the secrets of a package in a private cloud, under their names as they were first stored. A package
+// without secrets is no error. The error says what is wrong with the file.
+func (f *File) Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error) {
+	c, err := empty(cloud, pkg)
+	if err != nil {
+		return nil, err
+	}
+	path := f.path(c)
+	lock := f.lock(path)
+	lock.RLock()
+	defer lock.RUnlock()
+	if c, err = f.load(ctx, path, c); err != nil {
+		return nil, f.failed(err, "The persistent secrets of the package %s cannot be read", pkg)
+	}
+	values := make(map[string]secret.Text, len(c.Secrets))
+	for _, e := range c.Secrets {
+		values[e.Name] = e.value
+	}
+	return values, nil
+}
+
+// Write changes secrets of a package in a private cloud: all that is named in changes, or after an error nothing. nil
+// and the empty secret delete. The same changes again lead to the same secrets.
+//
+// Only an error while the directory is flushed leaves it open whether a crash keeps the old or the new secrets; the
+// same Write again settles it.
+func (f *File) Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error {
+	c, err := empty(cloud, pkg)
+	if err != nil {
+		return err
+	}
+	names, err := check(changes)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	path := f.path(c)
+	lock := f.lock(path)
+	lock.Lock()
+	defer lock.Unlock()
+	if c, err = f.load(ctx, path, c); err == nil {
+		err = f.change(&c, names, changes)
+	}
+	if err == nil {
+		err = f.save(path, c)
+	}
+	if err != nil {
+		return f.failed(err, "The persistent secrets of the package %s cannot be stored, and are as they were", pkg)
+	}
+	return nil
+}
+
+// change brings the changes into c.
+func (f *File) change(c *content, names []string, changes map[string]*secret.Text) error {
+	for _, name := range names {
+		i := slices.IndexFunc(c.Secrets, func(e entry) bool { return strings.EqualFold(e.Name, name) })
+		value := changes[name]
+		if value == nil || value.IsEmpty() {
+			if i >= 0 {
+				c.Secrets = slices.Delete(c.Secrets, i, i+1)
+			}
+			continue
+		}
+		if i < 0 {
+			c.Secrets = append(c.Secrets, entry{Name: name})
+			i = len(c.Secrets) - 1
+		}
+		e := &c.Secrets[i]
+		sealed, err := f.key.Seal([]byte(value.Reveal()), c.associated(e.Name))
+		if err != nil {
+			return err
+		}
+		e.Sealed = sealed
+	}
+	if len(c.Secrets) > MaxNames {
+		return fmt.Errorf("there would be %d of them, and at most %d are allowed", len(c.Secrets), MaxNames)
+	}
+	return nil
+}
+
+// load reads the file at path; where there is none, the content is c, which is empty.
+func (f *File) load(ctx context.Context, path string, c content) (content, error) {
+	if err := ctx.Err(); err != nil {
+		return content{}, err
+	}
+	data, err := durable.ReadPrivate(path, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return content{}, err
+	}
+	var got content
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&got); err != nil || got.Version != fileFormat || got.Cloud != c.Cloud || got.Package != c.Package {
+		return content{}, fmt.Errorf("%s: %w", path, seal.ErrDamaged)
+	}
+	for i := range got.Secrets {
+		e := &got.Secrets[i]
+		plain, err := f.key.Open(e.Sealed, got.associated(e.Name))
+		if err != nil {
+			return content{}, fmt.Errorf("%s: %w", path, err)
+		}
+		e.value = secret.New(string(plain))
+	}
+	if !bytes.Equal(got.Digest, f.key.Digest(got.digested())) {
+		return content{}, fmt.Errorf("%s: %w", path, seal.ErrDamaged)
+	}
+	return got, nil
+}
+
+// save writes c to path; without secrets there is no file.
+func (f *File) save(path string, c content) error {
+	if len(c.Secrets) == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return durable.SyncDir(f.dir)
+	}
+	c.Digest = f.key.Digest(c.digested())
+	data, err := json.MarshalIndent(c, "", " ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, append(data, '\n'))
+}
+
+// associated is what the value of a secret is sealed for.
+func (c content) associated(name string) []byte {
+	return seal.Associated("persistent secret", c.Cloud, c.Package, strings.ToLower(name))
+}
+
+// digested is what the file's digest is over.
+func (c content) digested() []byte {
+	parts := []string{"persistent secrets", c.Cloud, c.Package}
+	for _, e := range c.Secrets {
+		parts = append(parts, e.Name, string(e.Sealed))
+	}
+	return seal.Associated(parts...)
+}
+
+// failed is a SecretStoreFailed whose sentence says what failed, why, and what to do; it names files, but only the log
+// learns where they are. A context's error stays as it is.
+func (f *File) failed(cause error, what, pkg string) error {
+	var todo string
+	switch {
+	case errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
+		return cause
+	case errors.Is(cause, syscall.ENOSPC), errors.Is(cause, syscall.EDQUOT):
+		todo = " Make room on that disk and try again."
+	case errors.Is(cause, seal.ErrWrongKey):
+		todo = " Start Airlock with the key file that it had before."
+	case errors.Is(cause, seal.ErrDamaged):
+		todo = " Put the file back from a copy, or remove it to lose these secrets."
+	}
+	why := strings.ReplaceAll(cause.Error(), f.dir+string(filepath.Separator), "")
+	return errors.Because(cause, errors.SecretStoreFailed, what+": %s.%s", pkg, why, todo)
+}
