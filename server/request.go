@@ -1,0 +1,191 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/audit"
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
+)
+
+// request is an authenticated request on its way to the handler of its route.
+type request struct {
+	*http.Request
+	id       string // x-ms-request-id, which the log has too
+	identity Identity
+	route    *route
+	version  string // api-version
+	cloud    domain.CloudID
+	vars     map[string]string // the variables of the route's pattern, decoded
+
+	execution string // id, which a handler sets for the audit
+}
+
+// The api-versions of Microsoft.AVS that have script executions. What differs between them is in resources.go.
+var apiVersions = []string{"2021-06-01", "2021-12-01", "2022-05-01", "2023-03-01", "2023-09-01", "2024-09-01", "2025-09-01"}
+
+// since says whether the request's api-version is v or a later one.
+func (r *request) since(v string) bool { return r.version >= v }
+
+// ServeHTTP serves one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	r := &request{Request: hr, id: s.cfg.NewID()}
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+	_ = a.control.SetWriteDeadline(time.Time{}) // one of an earlier request on this connection may be left
+	setIDs(a.Header(), hr.Header, r.id)
+	// No cache and no browser may make anything of an answer.
+	a.Header().Set("Cache-Control", "no-store")
+	a.Header().Set("X-Content-Type-Options", "nosniff")
+	err := s.serve(a, r)
+	s.record(r, err)
+	if err != nil {
+		s.fail(a, r, err)
+	}
+}
+
+// serve takes the request as far as it gets. A panic is an error like any other.
+func (s *Server) serve(a *answer, r *request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if r.identity, err = s.cfg.Authenticator.Authenticate(r.Request); err != nil {
+		return err
+	}
+	route, vars, allowed := s.find(r.Method, r.URL.EscapedPath())
+	switch {
+	case route == nil && allowed != nil:
+		a.Header().Set("Allow", strings.Join(allowed, ", "))
+		return errors.Newf(errors.MethodNotAllowed, "%.20s is not possible here; %s is.", r.Method, strings.Join(allowed, ", "))
+	case route == nil:
+		return errors.Newf(errors.ResourceNotFound, "There is nothing at this path; see that it is one of Microsoft.AVS that has to do with script executions.")
+	}
+	r.route, r.vars = route, vars
+	if err := r.checkVersion(); err != nil {
+		return err
+	}
+	if err := r.checkNames(); err != nil {
+		return err
+	}
+	return route.handle(s, a, r)
+}
+
+func (r *request) checkVersion() error {
+	given := r.URL.Query()["api-version"]
+	if len(given) == 0 || len(given) == 1 && given[0] == "" {
+		return errors.Newf(errors.MissingAPIVersionParameter, "The query needs an api-version, one of %s.", strings.Join(apiVersions, ", "))
+	}
+	if len(given) > 1 || !slices.Contains(apiVersions, given[0]) {
+		return errors.Newf(errors.InvalidAPIVersionParameter, "The api-version %.40q is not known; use one of %s.", strings.Join(given, ","), strings.Join(apiVersions, ", "))
+	}
+	r.version = given[0]
+	return nil
+}
+
+// checkNames holds the path's names to the rules of Microsoft.AVS.
+func (r *request) checkNames() error {
+	for variable, name := range r.vars {
+		ok, rule := domain.ValidName(name), "at most 128 letters, digits, '-', '.' or '_'"
+		switch variable {
+		case "resourceGroup":
+			ok, rule = domain.CloudID{Subscription: "s", ResourceGroup: name, Name: "c"}.Valid(), "at most 90 letters, digits, '-', '.', '_', '(' or ')'"
+		case "scriptPackage":
+			ok, rule = domain.ValidPackageRef(name), "Name@1.2.3 or Name@1.*"
+		}
+		if !ok {
+			return errors.Newf(errors.InvalidResourceName, "The %s name %.140q is not allowed; it must be %s.", words(variable), name, rule).At(variable)
+		}
+	}
+	r.cloud = domain.CloudID{Subscription: r.vars["subscription"], ResourceGroup: r.vars["resourceGroup"], Name: r.vars["privateCloud"]}
+	return nil
+}
+
+var upper = regexp.MustCompile(`[A-Z]`)
+
+// words makes "script execution" of scriptExecution.
+func words(camel string) string {
+	return upper.ReplaceAllStringFunc(camel, func(s string) string { return " " + strings.ToLower(s) })
+}
+
+// record writes the audit event of a request that may change something, refused ones included. Requests that were
+// not authenticated are in the log only: anybody can send as many as they like.
+func (s *Server) record(r *request, err error) {
+	if r.route == nil || strings.HasSuffix(r.route.action, "/read") {
+		return
+	}
+	e := audit.Event{
+		Time: s.cfg.Now(), Execution: r.execution, Actor: r.identity.Name, Action: r.route.action,
+		Target: r.URL.EscapedPath(), Result: "ok", Detail: "request " + r.id,
+	}
+	if r.cloud.Valid() {
+		e.Cloud = r.cloud.String()
+	}
+	if err != nil {
+		e.Result = string(errors.CodeOf(err))
+	}
+	s.cfg.Audit.Write(r.Context(), e)
+}
+
+// fail answers with an error in ARM's form; the log has the cause under the request's id. Where the answer has begun
+// already, the connection is broken off instead, so that nobody takes half an answer for a whole one.
+func (s *Server) fail(a *answer, r *request, err error) {
+	e := errors.For(err, r.id)
+	level := slog.LevelDebug
+	switch {
+	case r.Context().Err() != nil || a.broken: // nobody is there any more
+	case e.Code.HTTPStatus() >= http.StatusInternalServerError:
+		level = slog.LevelError
+	case e.Code == errors.AuthenticationFailed:
+		level = slog.LevelInfo
+	}
+	s.cfg.Logger.Log(r.Context(), level, "request failed", "id", r.id, "method", r.Method, "path", r.URL.EscapedPath(),
+		"from", r.RemoteAddr, "error", err)
+	if a.begun {
+		panic(http.ErrAbortHandler)
+	}
+	h := a.Header()
+	h.Set("x-ms-error-code", string(e.Code))
+	switch e.Code {
+	case errors.AuthenticationFailed:
+		h.Set("WWW-Authenticate", "Bearer")
+	case errors.TooManyRequests, errors.ServiceUnavailable:
+		h.Set("Retry-After", "1")
+	}
+	_ = a.send(e.Code.HTTPStatus(), errorBody{armError{e.Code, e.Message, e.Target}})
+}
+
+type errorBody struct {
+	Error armError `json:"error"`
+}
+
+type armError struct {
+	Code    errors.Code `json:"code"`
+	Message string      `json:"message"`
+	Target  string      `json:"target,omitempty"`
+}
+
+// clientID is what is taken over from a client's id headers: a GUID, or what somebody made of the idea.
+var clientID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// setIDs sets the headers by which a request is found again: the server's id always, the client's correlation id (the
+// server's where there is none), the client's own id where it asks for it.
+func setIDs(answer, request http.Header, id string) {
+	answer.Set("x-ms-request-id", id)
+	correlation := request.Get("x-ms-correlation-request-id")
+	if !clientID.MatchString(correlation) {
+		correlation = id
+	}
+	answer.Set("x-ms-correlation-request-id", correlation)
+	client := request.Get("x-ms-client-request-id")
+	if strings.EqualFold(request.Get("x-ms-return-client-request-id"), "true") && clientID.MatchString(client) {
+		answer.Set("x-ms-client-request-id", client)
+	}
+}

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A route is one line of the table. Its action is the name by which roles allow it, as ARM writes actions; actions
+// that end in /read change nothing and are not audited.
+type route struct {
+	method  string
+	pattern string // fixed segments, whose case does not matter, and {names}
+	action  string
+	display string // what the operations list says that it does; "" leaves it out of the list
+	handle  handler
+
+	segments []string
+}
+
+type handler func(*Server, *answer, *request) error
+
+const (
+	provider   = "Microsoft.AVS"
+	ofProvider = "/providers/" + provider
+	ofSub      = "/subscriptions/{subscription}"
+	ofGroup    = ofSub + "/resourceGroups/{resourceGroup}"
+	clouds     = ofProvider + "/privateClouds"
+	ofCloud    = ofGroup + clouds + "/{privateCloud}"
+	pkgs       = ofCloud + "/scriptPackages"
+	cmdlets    = pkgs + "/{scriptPackage}/scriptCmdlets"
+	executions = ofCloud + "/scriptExecutions"
+	execution  = executions + "/{scriptExecution}"
+
+	actCloud     = provider + "/privateClouds"
+	actPackage   = actCloud + "/scriptPackages"
+	actExecution = actCloud + "/scriptExecutions"
+)
+
+// routes is the one table from which requests are served. HEAD goes where GET goes.
+func routes(dev bool) []route {
+	table := []route{
+		{method: "GET", pattern: ofProvider + "/operations", action: provider + "/operations/read", display: "List operations", handle: (*Server).listOperations},
+
+		{method: "GET", pattern: ofSub + clouds, action: actCloud + "/read", handle: (*Server).listClouds},
+		{method: "GET", pattern: ofGroup + clouds, action: actCloud + "/read", handle: (*Server).listClouds},
+		{method: "GET", pattern: ofCloud, action: actCloud + "/read", display: "Get or list private clouds", handle: (*Server).getCloud},
+
+		{method: "GET", pattern: pkgs, action: actPackage + "/read", handle: (*Server).listPackages},
+		{method: "GET", pattern: pkgs + "/{scriptPackage}", action: actPackage + "/read", display: "Get or list script packages", handle: (*Server).getPackage},
+		{method: "GET", pattern: cmdlets, action: actPackage + "/scriptCmdlets/read", handle: (*Server).listCmdlets},
+		{method: "GET", pattern: cmdlets + "/{scriptCmdlet}", action: actPackage + "/scriptCmdlets/read", display: "Get or list script cmdlets", handle: (*Server).getCmdlet},
+
+		{method: "GET", pattern: executions, action: actExecution + "/read", handle: (*Server).listExecutions},
+		{method: "GET", pattern: execution, action: actExecution + "/read", display: "Get or list script executions", handle: (*Server).getExecution},
+		{method: "PUT", pattern: execution, action: actExecution + "/write", display: "Run a script cmdlet", handle: (*Server).putExecution},
+		{method: "DELETE", pattern: execution, action: actExecution + "/delete", display: "End a script execution and remove it", handle: (*Server).deleteExecution},
+		{method: "POST", pattern: execution + "/getExecutionLogs", action: actExecution + "/getExecutionLogs/action", display: "Read all output of a script execution", handle: (*Server).getExecutionLogs},
+
+		{method: "GET", pattern: ofCloud + "/operationStatuses/{operation}", action: actCloud + "/operationStatuses/read", display: "Follow an operation", handle: (*Server).getOperationStatus},
+		{method: "GET", pattern: ofCloud + "/operationResults/{operation}", action: actCloud + "/operationResults/read", display: "Wait for an operation", handle: (*Server).getOperationResult},
+
+		// Our own, which ARM does not have.
+		{method: "GET", pattern: execution + "/streams", action: actExecution + "/streams/read", display: "Follow the output of a script execution", handle: (*Server).getStreams},
+		{method: "POST", pattern: execution + "/cancel", action: actExecution + "/cancel/action", display: "End a script execution and keep it", handle: (*Server).cancelExecution},
+	}
+	if dev {
+		table = append(table, route{method: "POST", pattern: ofCloud + "/setState", action: actCloud + "/setState/action", display: "Set the state of a simulated private cloud", handle: (*Server).setCloudState})
+	}
+	for i := range table {
+		table[i].segments = strings.Split(table[i].pattern[1:], "/")
+	}
+	return table
+}
+
+// find looks up the route of a request. Where only the method is wrong, it returns the methods that are right.
+func (s *Server) find(method, escapedPath string) (found *route, vars map[string]string, allowed []string) {
+	path, ok := pathSegments(escapedPath)
+	if !ok {
+		return nil, nil, nil
+	}
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for i := range s.routes {
+		r := &s.routes[i]
+		vars, ok := r.match(path)
+		if ok && r.method == method {
+			return r, vars, nil
+		}
+		if ok {
+			allowed = append(allowed, r.method)
+		}
+	}
+	if slices.Contains(allowed, http.MethodGet) {
+		allowed = append(allowed, http.MethodHead)
+	}
+	return nil, nil, allowed
+}
+
+// pathSegments splits a path and then decodes its segments, so that a name keeps whatever it has in it: clients
+// write the @ of a package as %40. Slashes before and one after the path do not matter.
+func pathSegments(escaped string) ([]string, bool) {
+	segments := strings.Split(strings.TrimSuffix(strings.TrimLeft(escaped, "/"), "/"), "/")
+	for i, segment := range segments {
+		plain, err := url.PathUnescape(segment)
+		if err != nil {
+			return nil, false
+		}
+		segments[i] = plain
+	}
+	return segments, true
+}
+
+func (r *route) match(path []string) (map[string]string, bool) {
+	if len(path) != len(r.segments) {
+		return nil, false
+	}
+	vars := map[string]string{}
+	for i, segment := range r.segments {
+		if name, variable := strings.CutPrefix(segment, "{"); variable && path[i] != "" {
+			vars[strings.TrimSuffix(name, "}")] = path[i]
+		} else if !strings.EqualFold(segment, path[i]) {
+			return nil, false
+		}
+	}
+	return vars, true
+}

@@ -1,0 +1,149 @@
+// Package server is Airlock's API: the part of Azure Resource Manager's Microsoft.AVS that has to do with script
+// executions, in the form that `az vmware`, the Azure SDKs and curl speak, and a few routes of our own beside it.
+//
+// A request goes through ServeHTTP in one way: ids for the log, authentication (before anything is revealed), the
+// route from the one table in routes.go, api-version, names, then the route's handler. A handler answers or returns an
+// error; only this package's one place writes errors, in ARM's form. Nothing here runs a script: a PUT is checked,
+// sealed and stored, and the executor takes it from there.
+//
+// Who waits for an execution is held: the answer to a status or streams request comes when there is something to say,
+// at the latest after Config.Hold. That is what makes the clients' pollers, whose own pace is one question in 30 s,
+// learn of the end at once.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/audit"
+	"github.com/airlock-run/airlock/internal/domain"
+)
+
+// Store is what the API needs of the store. Errors for users are *errors.Error; what does not exist is
+// ResourceNotFound.
+type Store interface {
+	PrivateCloud(ctx context.Context, id domain.CloudID) (domain.PrivateCloud, error)
+	PrivateClouds(ctx context.Context, subscription, resourceGroup string) ([]domain.PrivateCloud, error)
+	SetCloudState(ctx context.Context, id domain.CloudID, state domain.CloudState) error
+
+	// Submit stores a new execution. One of the same name with the same BodyDigest is returned as it is, created
+	// false; with another digest it is a Conflict.
+	Submit(ctx context.Context, x domain.Execution) (stored domain.Execution, created bool, err error)
+	Execution(ctx context.Context, cloud domain.CloudID, name string) (domain.Execution, error)
+	ExecutionByID(ctx context.Context, id string) (domain.Execution, error)
+	Executions(ctx context.Context, cloud domain.CloudID, after string, limit int) (page []domain.Execution, next string, err error)
+	Position(ctx context.Context, id string) (domain.Position, error)
+	Cancel(ctx context.Context, cloud domain.CloudID, name string) (domain.Execution, error)
+	Delete(ctx context.Context, cloud domain.CloudID, name, operation string) (op domain.Operation, existed bool, err error)
+	Operation(ctx context.Context, id string) (domain.Operation, error)
+
+	Records(ctx context.Context, id string, after int64, limit, maxBytes int) ([]domain.Record, error)
+	Tail(ctx context.Context, id string, stream domain.Stream, maxLines, maxBytes int) (recs []domain.Record, omitted int64, err error)
+
+	// Watch wakes whoever waits for a change of the execution: its state, its output, its end.
+	Watch(id string) (changed <-chan struct{}, stop func())
+}
+
+// Packages is the package repository as one private cloud sees it.
+type Packages interface {
+	List(ctx context.Context, cloud domain.PrivateCloud, all bool) ([]domain.Package, error)
+	Resolve(ctx context.Context, cloud domain.PrivateCloud, ref string) (domain.Package, error)
+}
+
+// Sealer keeps secure parameters from sight: sealed for the executor, and as a keyed digest by which two bodies are
+// compared without being kept.
+type Sealer interface {
+	SealValues(executionID string, values domain.SecureValues) ([]byte, error)
+	Digest(b []byte) []byte
+}
+
+// Config has the parts that the API stands on. All but the ones with a default are required.
+type Config struct {
+	Store         Store
+	Packages      Packages
+	Sealer        Sealer
+	Authenticator Authenticator
+	Audit         audit.Writer
+	Logger        *slog.Logger
+	Now           func() time.Time
+	NewID         func() string // UUIDv7
+
+	Hold    time.Duration // how long a request is held at most; 0 means 20 s
+	MaxHeld int           // requests held at once, past which answers come without waiting; 0 means 1024
+	Dev     bool          // offers setState on simulated private clouds
+}
+
+// Server is the API as an http.Handler. HTTPServer makes an http.Server of it with fitting limits.
+type Server struct {
+	cfg    Config
+	routes []route
+	held   chan struct{} // a place for each held request
+
+	release  sync.Once
+	released chan struct{}
+}
+
+// New makes the API.
+func New(c Config) *Server {
+	if c.Hold == 0 {
+		c.Hold = 20 * time.Second
+	}
+	if c.MaxHeld == 0 {
+		c.MaxHeld = 1024
+	}
+	return &Server{cfg: c, routes: routes(c.Dev), held: make(chan struct{}, c.MaxHeld), released: make(chan struct{})}
+}
+
+// Release answers the held requests at once, and those that come later without waiting.
+func (s *Server) Release() { s.release.Do(func() { close(s.released) }) }
+
+// HTTPServer is an http.Server for the API; address and TLS configuration are the caller's to add. Its Shutdown
+// releases the held requests. Limits: 10 s for a request's head of at most 32 KiB, 10 s for its body (readBody), 30 s
+// for a client to take each piece of an answer (answer.go), 2 min between two requests of a connection. ReadTimeout
+// stays unset, because it would end held requests.
+func (s *Server) HTTPServer() *http.Server {
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug), // handshakes that fail, connections that break
+	}
+	h.RegisterOnShutdown(s.Release)
+	return h
+}
+
+// hold asks ready now and after each change of the execution, until it says true, Hold is over, or the server is
+// about to stop. It is for ready to keep what it saw.
+func (s *Server) hold(ctx context.Context, execution string, ready func() (bool, error)) error {
+	changed, stop := s.cfg.Store.Watch(execution)
+	defer stop()
+	if ok, err := ready(); ok || err != nil {
+		return err
+	}
+	select {
+	case s.held <- struct{}{}:
+		defer func() { <-s.held }()
+	default:
+		return nil // too many wait already: this one asks again
+	}
+	timer := time.NewTimer(s.cfg.Hold)
+	defer timer.Stop()
+	for {
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-s.released:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if ok, err := ready(); ok || err != nil {
+			return err
+		}
+	}
+}
