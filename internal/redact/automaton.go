@@ -7,7 +7,7 @@ import "slices"
 // bytes of forms, where text spends most of its time, have tables of their own. Nothing in it changes once it is built.
 type automaton struct {
 	nodes []node
-	first [256]int32          // child of the root by byte
+	first [256]int32           // child of the root by byte
 	pairs [1 << 16 / 64]uint64 // bit set of the two bytes that forms begin with
 }
 
@@ -93,9 +93,7 @@ func (a *automaton) step(at int32, b byte) int32 {
 func (a *automaton) scan(at int32, text []byte, match func(end, length int)) int32 {
 	for i := 0; i < len(text); i++ {
 		if at == 0 {
-			if i += a.skip(text[i:]); i == len(text) {
-				break
-			}
+			i += a.skip(text[i:])
 		}
 		at = a.step(at, text[i])
 		if n := a.nodes[at].out; n != 0 {
