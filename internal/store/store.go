@@ -1,13 +1,26 @@
-// Package store keeps Airlock's state: private clouds, packages' declarations, executions with their queue and output,
-// and operations.
+// Package store keeps Airlock's state: private clouds, the declarations of packages, executions with their queue and
+// output, and operations. It is where two promises are kept: per private cloud one execution runs, in the order of
+// submission, and what was accepted survives a kill while nothing runs twice.
+//
+// A private cloud's queue is a lane: one row that every submission, claim and end updates in its transaction, with a
+// unique index behind it that forbids two running executions whatever the code does. A claim carries a fence, a number
+// that goes with each later write about the execution; a write with another number is refused with the code
+// ExecutorLost.
+//
+// The engine is SQLite: one goroutine writes, with one commit for all writes that wait at the same time, and some
+// connections read. Every method that writes returns when its change is durable. Errors that a user can act on are of
+// package errors; a disk that is full or fails is ServiceUnavailable, and the store goes on once there is room.
 package store
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
@@ -15,147 +28,98 @@ import (
 type Config struct {
 	Path      string           // of the database file; its directory must exist
 	Now       func() time.Time // time.Now when nil
-	Logger    *slog.Logger     // discards when nil
+	Logger    *slog.Logger     // of what goes on in the background; discards when nil
 	MaxQueued int              // executions that may wait per private cloud, 1000 when 0
 }
 
 // Store is the state of one Airlock. All methods can be called from any goroutine.
-type Store struct{}
+type Store struct {
+	path      string
+	now       func() time.Time
+	log       *slog.Logger
+	maxQueued int
 
-// Lost is an execution that was running when an earlier process ended.
-type Lost struct {
-	Claim  domain.Claim
-	Intent []byte // nil: the execution has been ended; else it has to be rolled forward and finished under Claim.Fence
+	lock      *os.File
+	writerDB  *sql.DB
+	readerDB  *sql.DB
+	reader    *statements
+	writer    *writer
+	watchers  watchers
+	tidier    tidier
+	claimed   atomic.Bool // something may have been claimed since Open
+	closeOnce sync.Once
 }
 
-var errSkeleton = errors.New("store: to be filled")
-
-// Open opens the state file.
-func Open(ctx context.Context, cfg Config) (*Store, error) { return nil, errSkeleton }
-
-// Close closes the state file.
-func (s *Store) Close() error { return errSkeleton }
-
-// PutPrivateCloud stores a private cloud.
-func (s *Store) PutPrivateCloud(ctx context.Context, c domain.PrivateCloud) error { return errSkeleton }
-
-// PrivateCloud reads a private cloud.
-func (s *Store) PrivateCloud(ctx context.Context, id domain.CloudID) (domain.PrivateCloud, error) {
-	return domain.PrivateCloud{}, errSkeleton
+// Open opens the state file, makes it where there is none, and brings its schema up to date. A file that another
+// process has open, that a newer version wrote or that is no state file is a Conflict.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	s := &Store{path: cfg.Path, now: cfg.Now, log: cfg.Logger, maxQueued: cfg.MaxQueued}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.maxQueued == 0 {
+		s.maxQueued = 1000
+	}
+	var err error
+	if s.lock, err = lockFile(cfg.Path); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, explain(errors.Join(err, s.closeFiles()), s.path)
+	}
+	s.watchers.init()
+	s.tidier.start(s)
+	return s, nil
 }
 
-// PrivateClouds lists private clouds.
-func (s *Store) PrivateClouds(ctx context.Context, subscription, resourceGroup string) ([]domain.PrivateCloud, error) {
-	return nil, errSkeleton
+func (s *Store) open(ctx context.Context) (err error) {
+	if s.writerDB, s.readerDB, err = openSQLite(s.path); err != nil {
+		return err
+	}
+	conn, err := s.writerDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, conn, s.path); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	s.reader = &statements{db: s.readerDB}
+	s.writer = newWriter(&statements{db: conn}, s.committed)
+	return nil
 }
 
-// SetCloudState sets the state by hand.
-func (s *Store) SetCloudState(ctx context.Context, id domain.CloudID, state domain.CloudState) error {
-	return errSkeleton
+// committed wakes whoever waits for what a group of writes has changed.
+func (s *Store) committed(jobs []*job) {
+	for _, j := range jobs {
+		s.watchers.wake(j.tx.changed, j.tx.work)
+		if j.tx.tidy {
+			s.tidier.wake()
+		}
+	}
 }
 
-// PutPackage stores a version of a package.
-func (s *Store) PutPackage(ctx context.Context, p domain.Package) error { return errSkeleton }
-
-// Packages lists versions.
-func (s *Store) Packages(ctx context.Context, name string) ([]domain.Package, error) {
-	return nil, errSkeleton
+func (s *Store) write(ctx context.Context, do func(*tx) error) error {
+	return explain(s.writer.write(ctx, do), s.path)
 }
 
-// PackageByDigest reads one version.
-func (s *Store) PackageByDigest(ctx context.Context, digest string) (domain.Package, error) {
-	return domain.Package{}, errSkeleton
+// Close waits for the write that is under way, refuses later ones, and gives the file free.
+func (s *Store) Close() (err error) {
+	s.closeOnce.Do(func() {
+		s.tidier.close()
+		s.writer.close()
+		err = explain(s.closeFiles(), s.path)
+	})
+	return err
 }
 
-// Submit accepts an execution.
-func (s *Store) Submit(ctx context.Context, x domain.Execution) (stored domain.Execution, created bool, err error) {
-	return x, false, errSkeleton
+func (s *Store) closeFiles() (err error) {
+	for _, db := range []*sql.DB{s.readerDB, s.writerDB} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	return errors.Join(err, s.lock.Close())
 }
-
-// Execution reads an execution by name.
-func (s *Store) Execution(ctx context.Context, cloud domain.CloudID, name string) (domain.Execution, error) {
-	return domain.Execution{}, errSkeleton
-}
-
-// ExecutionByID reads an execution.
-func (s *Store) ExecutionByID(ctx context.Context, id string) (domain.Execution, error) {
-	return domain.Execution{}, errSkeleton
-}
-
-// Executions lists executions.
-func (s *Store) Executions(ctx context.Context, cloud domain.CloudID, after string, limit int) (page []domain.Execution, next string, err error) {
-	return nil, "", errSkeleton
-}
-
-// Position says what a waiting execution waits for.
-func (s *Store) Position(ctx context.Context, id string) (domain.Position, error) {
-	return domain.Position{}, errSkeleton
-}
-
-// Cancel asks an execution to end and keeps its record.
-func (s *Store) Cancel(ctx context.Context, cloud domain.CloudID, name string) (domain.Execution, error) {
-	return domain.Execution{}, errSkeleton
-}
-
-// Delete ends an execution and removes its record.
-func (s *Store) Delete(ctx context.Context, cloud domain.CloudID, name, opID string) (op domain.Operation, existed bool, err error) {
-	return domain.Operation{}, false, errSkeleton
-}
-
-// Operation reads an operation.
-func (s *Store) Operation(ctx context.Context, id string) (domain.Operation, error) {
-	return domain.Operation{}, errSkeleton
-}
-
-// Claim takes the next executions.
-func (s *Store) Claim(ctx context.Context, node string, max int) ([]domain.Claim, error) {
-	return nil, errSkeleton
-}
-
-// MarkUpdating sets the private cloud's state to Updating.
-func (s *Store) MarkUpdating(ctx context.Context, id string, fence int64) error { return errSkeleton }
-
-// Start notes that the cmdlet starts.
-func (s *Store) Start(ctx context.Context, id string, fence int64) error { return errSkeleton }
-
-// Append stores output.
-func (s *Store) Append(ctx context.Context, id string, fence int64, recs []domain.Record) error {
-	return errSkeleton
-}
-
-// Records reads output by seq.
-func (s *Store) Records(ctx context.Context, id string, after int64, limit, maxBytes int) ([]domain.Record, error) {
-	return nil, errSkeleton
-}
-
-// Tail reads the end of a stream.
-func (s *Store) Tail(ctx context.Context, id string, stream domain.Stream, maxLines, maxBytes int) (recs []domain.Record, omitted int64, err error) {
-	return nil, 0, errSkeleton
-}
-
-// Rewrite replaces stored output.
-func (s *Store) Rewrite(ctx context.Context, id string, fence int64, rewrite func([]domain.Record) ([]domain.Record, bool)) error {
-	return errSkeleton
-}
-
-// Seal stores the intent.
-func (s *Store) Seal(ctx context.Context, id string, fence int64, intent []byte) error {
-	return errSkeleton
-}
-
-// Finish ends an execution.
-func (s *Store) Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error {
-	return errSkeleton
-}
-
-// Recover ends what an earlier process left running.
-func (s *Store) Recover(ctx context.Context) ([]Lost, error) { return nil, errSkeleton }
-
-// Expire removes what is past its retention.
-func (s *Store) Expire(ctx context.Context, limit int) (n int, err error) { return 0, errSkeleton }
-
-// Watch wakes whenever something about the execution changes.
-func (s *Store) Watch(id string) (changed <-chan struct{}, stop func()) { return nil, func() {} }
-
-// Work wakes when something can be claimed.
-func (s *Store) Work() <-chan struct{} { return nil }
