@@ -1,0 +1,221 @@
+// Package nupkg reads and writes NuGet packages: zip archives in the Open Packaging Conventions (ECMA-376 part 2) with
+// a nuspec at the root.
+//
+// What it reads may come from anybody. An archive is refused as a whole, with an error that names the entry, before
+// anything of it is written; time and memory are bounded by constants, whatever the archive claims.
+package nupkg
+
+import (
+	"archive/zip"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of an archive.
+const (
+	MaxSize = 512 << 20 // bytes of the .nupkg
+
+	maxDirectory = 4 << 20 // bytes of the zip's directory
+	maxEntries   = 10_000
+	maxUnpacked  = 2 << 30 // bytes of all entries
+	maxRatio     = 100     // unpacked to packed bytes, over the whole archive …
+	freeUnpacked = 1 << 20 // … beyond so many bytes
+	maxName      = 512     // bytes of an entry's name
+	maxDepth     = 32      // folders that lie in one another
+	maxNuspec    = 256 << 10
+)
+
+// Archive is a package that is open and was found sound.
+type Archive struct {
+	Nuspec Nuspec
+	files  []*zip.File // the payload: files but for the package's own parts, by name
+}
+
+// Open reads the directory and the nuspec of a package of size bytes, and checks all that can be checked without
+// unpacking. The rest, lengths and checksums of the content, is checked as it is read.
+func Open(r io.ReaderAt, size int64) (*Archive, error) {
+	if size > MaxSize {
+		return nil, fmt.Errorf("the archive has %d bytes; at most %d are allowed", size, MaxSize)
+	}
+	directory := &budget{r: r, left: maxDirectory}
+	z, err := zip.NewReader(directory, size)
+	if directory.spent {
+		return nil, errors.New("the archive's directory is too large")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it is no zip archive, or a truncated one: %w", err)
+	}
+	directory.left = -1 // from now on entries are read, whose sizes are known
+	if err := checkEntries(z.File, size); err != nil {
+		return nil, err
+	}
+	a := &Archive{}
+	var spec *zip.File
+	for _, f := range z.File {
+		switch {
+		case strings.HasSuffix(f.Name, "/") || isPart(f.Name):
+		case !isNuspec(f.Name):
+			a.files = append(a.files, f)
+		case spec != nil:
+			return nil, fmt.Errorf("there are two nuspecs, %s and %s", spec.Name, f.Name)
+		default:
+			spec = f
+		}
+	}
+	if spec == nil {
+		return nil, errors.New("there is no nuspec at the archive's root")
+	}
+	data, err := read(spec, maxNuspec)
+	if err != nil {
+		return nil, err
+	}
+	if a.Nuspec, err = ParseNuspec(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Name, err)
+	}
+	slices.SortFunc(a.files, func(x, y *zip.File) int { return cmp.Compare(x.Name, y.Name) })
+	return a, nil
+}
+
+// budget ends reading once more than left bytes were read; left < 0 means no end.
+type budget struct {
+	r     io.ReaderAt
+	left  int64
+	spent bool
+}
+
+func (b *budget) ReadAt(p []byte, off int64) (int, error) {
+	if b.left >= 0 {
+		if b.left -= int64(len(p)); b.left < 0 {
+			b.left, b.spent = 0, true
+			return 0, io.ErrUnexpectedEOF
+		}
+	}
+	return b.r.ReadAt(p, off)
+}
+
+func isNuspec(name string) bool {
+	return !strings.Contains(name, "/") && strings.EqualFold(path.Ext(name), ".nuspec")
+}
+
+// isPart says whether an entry belongs to the packaging, not to what is packed.
+func isPart(name string) bool {
+	lower := strings.ToLower(name)
+	return lower == "[content_types].xml" || strings.HasPrefix(lower, "_rels/") || strings.HasPrefix(lower, "package/services/metadata/")
+}
+
+func checkEntries(files []*zip.File, size int64) error {
+	if len(files) > maxEntries {
+		return fmt.Errorf("the archive has %d entries; at most %d are allowed", len(files), maxEntries)
+	}
+	names := names{}
+	var unpacked uint64
+	for _, f := range files {
+		if err := checkEntry(f); err != nil {
+			return err
+		}
+		if err := names.add(f.Name); err != nil {
+			return err
+		}
+		if unpacked += f.UncompressedSize64; f.UncompressedSize64 > maxUnpacked || unpacked > maxUnpacked {
+			return fmt.Errorf("with the entry %q the archive unpacks to more than %d bytes", f.Name, maxUnpacked)
+		}
+		// Over the archive's size, so that entries cannot share their packed bytes.
+		if unpacked > freeUnpacked && unpacked > maxRatio*uint64(size) {
+			return fmt.Errorf("with the entry %q the archive unpacks to more than %d times its size", f.Name, maxRatio)
+		}
+	}
+	return nil
+}
+
+func checkEntry(f *zip.File) error {
+	folder := strings.HasSuffix(f.Name, "/")
+	switch mode := f.Mode(); {
+	case f.Flags&1 != 0:
+		return fmt.Errorf("the entry %q is encrypted", f.Name)
+	case f.Method != zip.Store && f.Method != zip.Deflate:
+		return fmt.Errorf("the entry %q is compressed by the method %d; store and deflate are known", f.Name, f.Method)
+	case folder && !mode.IsDir(), !folder && !mode.IsRegular():
+		return fmt.Errorf("the entry %q is no regular file (%v)", f.Name, mode.Type())
+	case folder && f.UncompressedSize64 != 0:
+		return fmt.Errorf("the entry %q is a folder with content", f.Name)
+	}
+	return nil
+}
+
+// names knows the names of an archive, folders included, by what they are where case does not matter.
+type names map[string]string
+
+// add takes the name of an entry, a folder's with a slash at its end, and says what is wrong with it.
+func (n names) add(name string) error {
+	plain := strings.TrimSuffix(name, "/")
+	switch {
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("the entry %q has a name that is not plain UTF-8", name)
+	case len(name) > maxName:
+		return fmt.Errorf("the entry %q has a name of %d bytes; at most %d are allowed", name, len(name), maxName)
+	case !fs.ValidPath(plain) || plain == "." || strings.Contains(name, `\`):
+		return fmt.Errorf("the entry %q has a name that leads out of the package, or is not in its plain form", name)
+	case strings.Count(name, "/") > maxDepth:
+		return fmt.Errorf("the entry %q lies in more than %d folders", name, maxDepth)
+	}
+	for i, c := range plain {
+		if c != '/' {
+			continue
+		}
+		folder := name[:i+1]
+		if other, ok := n[fold(folder)]; ok && other != folder {
+			return fmt.Errorf("the entries %q and %q differ by case only, or are file and folder at once", other, name)
+		}
+		n[fold(folder)] = folder
+	}
+	other, ok := n[fold(name)]
+	switch {
+	case ok && other == name && plain != name: // a folder that entries were already in
+	case ok && other == name:
+		return fmt.Errorf("the entry %q is there twice", name)
+	case ok:
+		return fmt.Errorf("the entries %q and %q differ by case only, or are file and folder at once", other, name)
+	}
+	n[fold(name)] = name
+	return nil
+}
+
+// fold is the form in which names are compared: without case, and a folder as a file of its name.
+func fold(name string) string {
+	return strings.ToLower(strings.ToUpper(strings.TrimSuffix(name, "/")))
+}
+
+// read returns the content of an entry of at most max bytes.
+func read(f *zip.File, max uint64) ([]byte, error) {
+	if f.UncompressedSize64 > max {
+		return nil, fmt.Errorf("the entry %q has %d bytes; at most %d are allowed", f.Name, f.UncompressedSize64, max)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("the entry %q: %w", f.Name, err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r) // ends with an error where there are more bytes than the entry's size says
+	if err != nil {
+		return nil, fmt.Errorf("the entry %q: %w", f.Name, err)
+	}
+	return data, nil
+}
+
+// ReadFile returns the content of a file of at most max bytes. Where there is none, the error is fs.ErrNotExist.
+func (a *Archive) ReadFile(name string, max uint64) ([]byte, error) {
+	for _, f := range a.files {
+		if f.Name == name {
+			return read(f, max)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+}
