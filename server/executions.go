@@ -135,6 +135,10 @@ func (s *Server) wholeResource(r *request, x domain.Execution) (resource[executi
 		out.Properties.StatusMessage = join(waitsFor(position, x.Cloud.Name), x.Warning)
 	}
 	for _, stream := range domain.Streams {
+		if x.State == domain.Pending { // there is no output yet
+			*out.Properties.of(stream) = []string{}
+			continue
+		}
 		records, omitted, err := s.cfg.Store.Tail(r.Context(), x.ID, stream, tailLines, tailBytes)
 		if err != nil {
 			return out, err
