@@ -1,0 +1,129 @@
+// Package sshproxy is the SSH and SFTP server of one host as one execution sees it: it takes the execution's key, and
+// passes exec, shell and sftp on over a connection of Airlock's own, made at first use and shared by all channels.
+//
+// What leads elsewhere is refused: port forwarding, agent and X11 forwarding, other subsystems. See RFC 4254.
+package sshproxy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/net/netutil"
+
+	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/lazy"
+)
+
+// Bounds of one host and execution. ESXi and OpenSSH allow ten sessions a connection (sshd_config, MaxSessions).
+const (
+	maxChannels   = 10
+	maxConns      = 32 // more wait
+	handshakeTime = 30 * time.Second
+	slotTime      = 500 * time.Millisecond // for a channel that the script has just closed
+)
+
+// ok is the result of an audit event that tells no failure.
+const ok = "ok"
+
+// Config says which host is played, how to log in to it, and to whom the proxy listens.
+type Config struct {
+	Name     string // FQDN, or "VC"
+	Addr     string // host:port to dial
+	User     string
+	Password func(context.Context) (secret.Text, error) // read at each login
+	HostKey  ssh.PublicKey                              // the host's, pinned
+
+	ScriptUser string        // the execution's
+	ScriptKey  ssh.PublicKey // the execution's
+	Signer     ssh.Signer    // host key of the proxy
+
+	Audit func(action, target, result, detail string)
+	Log   *slog.Logger
+}
+
+type proxy struct {
+	c        Config
+	server   *ssh.ServerConfig
+	upstream *lazy.Value[*upstream]
+	slots    chan struct{} // one element an open channel
+}
+
+// Serve answers on l until ctx ends. When it returns all connections are closed, Airlock's own among them.
+func Serve(ctx context.Context, l net.Listener, c Config) {
+	p := &proxy{c: c, slots: make(chan struct{}, maxChannels)}
+	p.upstream = lazy.New(ctx, 0, p.login)
+	p.server = &ssh.ServerConfig{ServerVersion: "SSH-2.0-Airlock", PublicKeyCallback: p.admit}
+	p.server.AddHostKey(c.Signer)
+	l = netutil.LimitListener(l, maxConns)
+	var conns sync.WaitGroup
+	conns.Go(func() { // cuts what waits for the host
+		<-ctx.Done()
+		_ = l.Close()
+		if u, made := p.upstream.Made(); made {
+			u.close()
+		}
+	})
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			break // closed, or out of descriptors: either way there is nothing to serve any more
+		}
+		conns.Go(func() { p.serve(ctx, conn) })
+	}
+	conns.Wait()
+}
+
+func (p *proxy) admit(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	if meta.User() != p.c.ScriptUser || !bytes.Equal(key.Marshal(), p.c.ScriptKey.Marshal()) {
+		return nil, fmt.Errorf("not the user and key of the execution")
+	}
+	return nil, nil
+}
+
+// serve answers one connection until it or ctx ends.
+func (p *proxy) serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	_ = conn.SetDeadline(time.Now().Add(handshakeTime))
+	sc, channels, requests, err := ssh.NewServerConn(conn, p.server)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.c.Audit("ssh/refused", p.c.Name, "no-session", "")
+			p.c.Log.DebugContext(ctx, "SSH handshake", slog.String("host", p.c.Name), slog.Any("error", err))
+		}
+		return
+	}
+	_ = conn.SetDeadline(time.Time{})
+	var work sync.WaitGroup
+	work.Go(func() { p.global(requests) })
+	for nc := range channels {
+		if nc.ChannelType() != "session" {
+			p.c.Audit("ssh/refused", p.c.Name, nc.ChannelType(), "")
+			_ = nc.Reject(ssh.Prohibited, fmt.Sprintf("Airlock does not open %.40q to scripts: exec, shell and sftp only", nc.ChannelType()))
+			continue
+		}
+		work.Go(func() { p.session(ctx, nc) })
+	}
+	_ = sc.Close()
+	work.Wait()
+}
+
+// global refuses what a client asks of a connection as a whole, such as listening on the host (tcpip-forward).
+func (p *proxy) global(requests <-chan *ssh.Request) {
+	for r := range requests {
+		switch r.Type {
+		case "tcpip-forward", "streamlocal-forward@openssh.com":
+			p.c.Audit("ssh/refused", p.c.Name, r.Type, "")
+		}
+		if r.WantReply {
+			_ = r.Reply(false, nil)
+		}
+	}
+}

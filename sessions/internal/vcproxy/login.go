@@ -1,0 +1,218 @@
+package vcproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/ssoadmin"
+	"github.com/vmware/govmomi/ssoadmin/methods"
+	"github.com/vmware/govmomi/ssoadmin/types"
+	"github.com/vmware/govmomi/sts"
+	vapi "github.com/vmware/govmomi/vapi/rest"
+	"github.com/vmware/govmomi/vim25"
+	vimmethods "github.com/vmware/govmomi/vim25/methods"
+	vimsoap "github.com/vmware/govmomi/vim25/soap"
+
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/sessions/internal/lazy"
+)
+
+const (
+	dialTime   = 10 * time.Second
+	loginTime  = 30 * time.Second
+	loginGrace = 2 * time.Second // for a login under way when the execution ends
+	logoutTime = 5 * time.Second // for all logouts together
+)
+
+// logins are Airlock's own sessions with one vCenter, each made at its first use. Nothing of them leaves the proxy.
+type logins struct {
+	c         Config
+	transport *http.Transport
+	base      *vimsoap.Client // without a session
+
+	vim  *lazy.Value[*vimLogin]
+	rest *lazy.Value[*vapi.Client]
+	sso  *lazy.Value[*ssoadmin.Client]
+}
+
+type vimLogin struct {
+	client  *vim25.Client
+	manager *session.Manager
+	cookies string // Cookie header that carries the session
+	id      string // what the SOAP header vcSessionCookie carries
+}
+
+func newLogins(ctx context.Context, c Config) *logins {
+	l := &logins{c: c}
+	l.base = vimsoap.NewClient(&url.URL{Scheme: "https", Host: c.Host, Path: vim25.Path}, false)
+	l.base.UserAgent = "airlock"
+	l.transport = l.base.DefaultTransport()
+	dialer := net.Dialer{Timeout: dialTime}
+	l.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", c.Addr)
+	}
+	l.transport.DialTLSContext = nil // govmomi's own dials by name, without a context
+	l.transport.Proxy = nil
+	l.transport.TLSClientConfig = &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12}
+	l.transport.DisableCompression = true
+	l.transport.MaxIdleConnsPerHost = 16
+	l.vim = lazy.New(ctx, loginGrace, audited(l, "vcenter/login", l.loginVim))
+	l.rest = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-rest", l.loginREST))
+	l.sso = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-sso", l.loginSSO))
+	return l
+}
+
+// audited bounds a login in time, records it, and turns its failure into words for the script.
+func audited[T any](l *logins, action string, login func(context.Context, *url.Userinfo) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) {
+		ctx, cancel := context.WithTimeout(ctx, loginTime)
+		defer cancel()
+		var v T
+		password, err := l.c.Password(ctx)
+		if err != nil {
+			err = errors.Because(err, errors.SessionFailed,
+				"Airlock could not read its own password for the vCenter %s; ask the provider to check where it is kept.", l.c.Host)
+		} else if v, err = login(ctx, url.UserPassword(l.c.User, password.Reveal())); err != nil {
+			err = l.explain(err)
+		}
+		if err != nil {
+			l.c.Log.WarnContext(ctx, "vCenter login", slog.String("host", l.c.Host), slog.Any("error", err))
+			l.c.Audit(action, l.c.Host, string(errors.SessionFailed), "")
+			return v, err
+		}
+		l.c.Audit(action, l.c.Host, ok, "")
+		return v, nil
+	}
+}
+
+// explain makes the error of a login one for the user. A refusal is final: tried again, it would lock the account.
+func (l *logins) explain(err error) error {
+	if e := (*errors.Error)(nil); errors.As(err, &e) {
+		return err
+	}
+	if vimsoap.IsSoapFault(err) || vapi.IsStatusError(err, http.StatusUnauthorized) {
+		return lazy.Final(errors.Because(err, errors.SessionFailed,
+			"The vCenter %s refused Airlock's own login; ask the provider to check the user and password that Airlock has for it.", l.c.Host))
+	}
+	return errors.Because(err, errors.SessionFailed,
+		"The vCenter %s cannot be reached; try again, and ask the provider to check its address and certificate if it stays so.", l.c.Host)
+}
+
+func (l *logins) loginVim(ctx context.Context, user *url.Userinfo) (*vimLogin, error) {
+	sc := l.base.NewServiceClient(vim25.Path, vim25.Namespace)
+	client, err := vim25.NewClient(ctx, sc)
+	if err != nil {
+		return nil, fmt.Errorf("service content: %w", err)
+	}
+	m := session.NewManager(client)
+	if err := m.Login(ctx, user); err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	cookie := client.SessionCookie()
+	if cookie == nil {
+		return nil, fmt.Errorf("login: the answer carries no cookie %s", vimsoap.SessionCookieName)
+	}
+	return &vimLogin{client, m, cookies(sc), cookie.Value}, nil
+}
+
+// cookies is the Cookie header with which a client carries its session.
+func cookies(c *vimsoap.Client) string {
+	var all []string
+	for _, cookie := range c.Jar.Cookies(c.URL()) {
+		all = append(all, (&http.Cookie{Name: cookie.Name, Value: cookie.Value, Quoted: cookie.Quoted}).String())
+	}
+	return strings.Join(all, "; ")
+}
+
+func (l *logins) loginREST(ctx context.Context, user *url.Userinfo) (*vapi.Client, error) {
+	c := vapi.NewClient(&vim25.Client{Client: l.base})
+	if err := c.Login(ctx, user); err != nil {
+		return nil, fmt.Errorf("REST login: %w", err)
+	}
+	return c, nil
+}
+
+// loginSSO logs in to SSO administration, which takes a SAML assertion of the STS. Both lie under the domain of the
+// user that logs in, which is the SSO domain of the vCenter.
+func (l *logins) loginSSO(ctx context.Context, user *url.Userinfo) (*ssoadmin.Client, error) {
+	vim, err := l.vim.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	domain := "vsphere.local"
+	if _, d, found := strings.Cut(user.Username(), "@"); found {
+		domain = d
+	}
+	tokens := vim.client.NewServiceClient(sts.Path+"/"+domain, sts.Namespace)
+	signer, err := (&sts.Client{Client: tokens, RoundTripper: tokens}).Issue(ctx, sts.TokenRequest{Userinfo: user})
+	if err != nil {
+		return nil, fmt.Errorf("security token: %w", err)
+	}
+	sc := vim.client.NewServiceClient(ssoadmin.Path+"/"+domain, ssoadmin.Namespace) // with vim's cookie, as vcsim wants it
+	sc.Version = ssoadmin.Version
+	c := &ssoadmin.Client{Client: sc, RoundTripper: sc, Domain: domain}
+	content, err := methods.SsoAdminServiceInstance(ctx, c, &types.SsoAdminServiceInstance{This: ssoadmin.ServiceInstance})
+	if err != nil {
+		return nil, fmt.Errorf("SSO service content: %w", err)
+	}
+	c.ServiceContent = content.Returnval
+	if err := c.Login(c.WithHeader(ctx, vimsoap.Header{Security: signer})); err != nil {
+		return nil, fmt.Errorf("SSO login: %w", err)
+	}
+	return c, nil
+}
+
+// keep calls each session that was made, so that vCenter does not end it while the script thinks.
+func (l *logins) keep(ctx context.Context) {
+	var err error
+	if v, made := l.vim.Made(); made {
+		_, e := vimmethods.GetCurrentTime(ctx, v.client)
+		err = errors.Join(err, e)
+	}
+	if v, made := l.rest.Made(); made {
+		_, e := v.Session(ctx)
+		err = errors.Join(err, e)
+	}
+	if v, made := l.sso.Made(); made {
+		_, e := methods.SsoAdminServiceInstance(ctx, v, &types.SsoAdminServiceInstance{This: ssoadmin.ServiceInstance})
+		err = errors.Join(err, e)
+	}
+	if err != nil && ctx.Err() == nil {
+		l.c.Log.WarnContext(ctx, "vCenter keep-alive", slog.String("host", l.c.Host), slog.Any("error", err))
+	}
+}
+
+// end logs out of what was logged in, in bounded time, and closes all connections.
+func (l *logins) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), logoutTime)
+	defer cancel()
+	if v, made := l.sso.Made(); made { // before vim's, on whose cookie it leans with vcsim
+		l.logout(ctx, "vcenter/logout-sso", v.Logout)
+	}
+	if v, made := l.rest.Made(); made {
+		l.logout(ctx, "vcenter/logout-rest", v.Logout)
+	}
+	if v, made := l.vim.Made(); made {
+		l.logout(ctx, "vcenter/logout", v.manager.Logout)
+	}
+	l.transport.CloseIdleConnections()
+}
+
+func (l *logins) logout(ctx context.Context, action string, logout func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, logoutTime/3)
+	defer cancel()
+	result := ok
+	if err := logout(ctx); err != nil {
+		result = string(errors.SessionFailed)
+		l.c.Log.Warn("vCenter logout", slog.String("host", l.c.Host), slog.Any("error", err))
+	}
+	l.c.Audit(action, l.c.Host, result, "")
+}

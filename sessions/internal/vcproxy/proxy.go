@@ -1,0 +1,119 @@
+// Package vcproxy is the vCenter that one execution sees: an HTTPS reverse proxy that holds Airlock's own sessions
+// and takes the execution's token in their place.
+//
+// The token stands where a session id would: in the cookie vmware_soap_session, in the header or cookie
+// vmware-api-session-id, in the SOAP header vcSessionCookie. It is exchanged in these places only, never by a general
+// replacement, or a script could store its token in vCenter and read the session back. What logs in, asks for
+// tickets or acts on others' sessions is refused (policy.go); Logout is answered here. Answers lose what would tell
+// a session.
+package vcproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// maxConns bounds the connections that are open at once; more wait.
+const maxConns = 256
+
+// ok is the result of an audit event that tells no failure.
+const ok = "ok"
+
+// Config says which vCenter is played, how to log in to it, and to whom the proxy listens.
+type Config struct {
+	Host     string         // FQDN
+	Addr     string         // host:port to dial
+	RootCAs  *x509.CertPool // nil for those of the system
+	User     string
+	Password func(context.Context) (secret.Text, error) // read at each login
+
+	Token       secret.Text     // of the execution
+	Certificate tls.Certificate // of the proxy
+	KeepAlive   time.Duration   // how often to call the sessions that were made
+
+	Audit func(action, target, result, detail string)
+	Log   *slog.Logger
+}
+
+type proxy struct {
+	c       Config
+	logins  *logins
+	forward *httputil.ReverseProxy
+}
+
+// Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
+func Serve(ctx context.Context, l net.Listener, c Config) {
+	p := &proxy{c: c, logins: newLogins(ctx, c)}
+	p.forward = &httputil.ReverseProxy{
+		Rewrite:        p.rewrite,
+		Transport:      p.logins.transport,
+		ModifyResponse: clean,
+		ErrorHandler:   p.unreachable,
+		BufferPool:     &buffers,
+		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+	}
+	var conns sync.WaitGroup
+	srv := &http.Server{
+		Handler:           p,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+		ConnState: func(_ net.Conn, s http.ConnState) { // no handler takes a connection over, so each is closed once
+			switch s {
+			case http.StateNew:
+				conns.Add(1)
+			case http.StateClosed:
+				conns.Done()
+			}
+		},
+	}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	conns.Go(func() { p.keepAlive(ctx) })
+	_ = srv.Serve(tls.NewListener(netutil.LimitListener(l, maxConns), &tls.Config{
+		Certificates: []tls.Certificate{c.Certificate},
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+	})) // returns when srv is closed, or the listener by whoever opened it
+	<-ctx.Done()
+	conns.Wait()
+	p.logins.end()
+}
+
+func (p *proxy) keepAlive(ctx context.Context) {
+	tick := time.NewTicker(p.c.KeepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.logins.keep(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// buffers are those of httputil's copying.
+var buffers bufferPool
+
+type bufferPool struct{ sync.Pool }
+
+func (b *bufferPool) Get() []byte {
+	if p, taken := b.Pool.Get().(*[]byte); taken {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *bufferPool) Put(p []byte) { b.Pool.Put(&p) }

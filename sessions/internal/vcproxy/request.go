@@ -1,0 +1,251 @@
+package vcproxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/envelope"
+)
+
+// maxSOAP bounds a SOAP request, which is buffered to be judged.
+const maxSOAP = 4 << 20
+
+const (
+	soapCookie  = "vmware_soap_session"
+	restSession = "vmware-api-session-id" // a header, and a cookie
+)
+
+// refusal says why a request does not go on.
+type refusal struct {
+	rule    string // "" for what is no rule's doing
+	status  int
+	message string
+}
+
+// carried says where a request carries the token.
+type carried struct {
+	soapCookie, restCookie, restHeader bool
+	envelope                           []envelope.Span
+}
+
+func (c carried) any() bool {
+	return c.soapCookie || c.restCookie || c.restHeader || len(c.envelope) > 0
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := classify(r.URL)
+	call, no := p.judge(w, r, s)
+	if no == nil && call.answered {
+		return
+	}
+	if no == nil {
+		no = p.authorize(r, s, call)
+	}
+	if no != nil {
+		p.refuse(w, r, s, call.Method, *no)
+		return
+	}
+	p.forward.ServeHTTP(w, r)
+}
+
+// judged is a request that policy lets pass, or that has been answered.
+type judged struct {
+	envelope.Call
+	body     []byte // of a SOAP call
+	tokens   carried
+	answered bool
+}
+
+// judge applies the policy, checks the token, and answers what is answered here.
+func (p *proxy) judge(w http.ResponseWriter, r *http.Request, s service) (judged, *refusal) {
+	var j judged
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default: // TRACE would show the session
+		return j, &refusal{ruleForm, http.StatusMethodNotAllowed, fmt.Sprintf("Airlock does not pass the HTTP method %.20q on.", r.Method)}
+	}
+	if s == none {
+		return j, &refusal{rulePath, http.StatusForbidden, fmt.Sprintf(
+			"Airlock does not open the path %s of the vCenter to scripts; use the SOAP API at /sdk or REST below /rest and /api.", shown(r.URL.Path))}
+	}
+	if s == soap || s == sso {
+		if no := p.readCall(w, r, &j); no != nil {
+			return j, no
+		}
+	}
+	valid := p.tokens(r, &j)
+	if s == public && !j.tokens.any() {
+		return j, nil
+	}
+	if rule := closedMethod(j.Method); rule != "" {
+		return j, &refusal{rule, http.StatusForbidden, fmt.Sprintf(
+			"Airlock does not let scripts call %s: the execution's session is the only login that it has.", j.Method)}
+	}
+	if s == soap && !j.tokens.any() && beforeLogin[j.Method] {
+		return j, nil
+	}
+	if !valid || !j.tokens.any() {
+		return j, &refusal{ruleSession, http.StatusUnauthorized,
+			"This is not a session of the execution; use the token that Airlock gave it as the vCenter session, and log in nowhere."}
+	}
+	return p.answerHere(w, r, s, j)
+}
+
+// answerHere answers a logout, and refuses what REST may not ask.
+func (p *proxy) answerHere(w http.ResponseWriter, r *http.Request, s service, j judged) (judged, *refusal) {
+	if j.Method == "Logout" {
+		namespace := map[service]string{soap: "urn:vim25", sso: "urn:sso"}[s]
+		writeXML(w, http.StatusOK, envelope.Empty(j.Method, namespace))
+		j.answered = true
+	}
+	if s != rest && s != api {
+		return j, nil
+	}
+	rule, what, logout := closedREST(r)
+	if rule != "" {
+		return j, &refusal{rule, http.StatusForbidden, fmt.Sprintf(
+			"Airlock does not let scripts ask for %s: the execution's session is the only login that it has.", what)}
+	}
+	if logout {
+		if s == api {
+			w.WriteHeader(http.StatusNoContent)
+		}
+		j.answered = true
+	}
+	return j, nil
+}
+
+// readCall reads and scans the body of a SOAP request.
+func (p *proxy) readCall(w http.ResponseWriter, r *http.Request, j *judged) *refusal {
+	if r.Method != http.MethodPost {
+		return &refusal{ruleForm, http.StatusMethodNotAllowed, "SOAP calls are sent with POST."}
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return &refusal{ruleForm, http.StatusUnsupportedMediaType, fmt.Sprintf("Airlock cannot read SOAP calls in the content encoding %.20q; send them plain.", e)}
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset := params["charset"]; err != nil || kind != "text/xml" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return &refusal{ruleForm, http.StatusUnsupportedMediaType, "SOAP calls are sent as text/xml in UTF-8."}
+	}
+	j.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxSOAP))
+	if err != nil {
+		return &refusal{ruleForm, http.StatusRequestEntityTooLarge, "This SOAP call could not be read whole; Airlock takes at most 4 MiB."}
+	}
+	if j.Call, err = envelope.Scan(j.body); err != nil {
+		return &refusal{ruleForm, http.StatusBadRequest, fmt.Sprintf("Airlock cannot read this SOAP call: %s.", err)}
+	}
+	return nil
+}
+
+// tokens finds where the request carries a session. It returns false if one of them is not the execution's token.
+func (p *proxy) tokens(r *http.Request, j *judged) bool {
+	valid := true
+	check := func(v string) bool {
+		valid = valid && p.c.Token.Equal(secret.New(v))
+		return true
+	}
+	for _, cookie := range r.Cookies() {
+		switch cookie.Name {
+		case soapCookie:
+			j.tokens.soapCookie = check(cookie.Value)
+		case restSession:
+			j.tokens.restCookie = check(cookie.Value)
+		}
+	}
+	for _, v := range r.Header.Values(restSession) {
+		j.tokens.restHeader = check(v)
+	}
+	for _, span := range j.Sessions {
+		check(string(j.body[span.From:span.To]))
+	}
+	j.tokens.envelope = j.Sessions
+	return valid
+}
+
+// authorize takes everything from the request by which somebody could be known, and puts Airlock's own sessions
+// where the execution's token was.
+func (p *proxy) authorize(r *http.Request, s service, j judged) *refusal {
+	for _, name := range []string{"Cookie", restSession, "Authorization", "Proxy-Authorization", "Upgrade", "Connection",
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"} {
+		r.Header.Del(name)
+	}
+	var cookie []string
+	body := j.body
+	if j.tokens.soapCookie && s == sso {
+		login, err := p.logins.sso.Get(r.Context())
+		if err != nil {
+			return notReached(err)
+		}
+		cookie = append(cookie, cookies(login.Client))
+	} else if j.tokens.soapCookie || len(j.tokens.envelope) > 0 {
+		login, err := p.logins.vim.Get(r.Context())
+		if err != nil {
+			return notReached(err)
+		}
+		if j.tokens.soapCookie {
+			cookie = append(cookie, login.cookies)
+		}
+		body = exchange(body, j.tokens.envelope, login.id)
+	}
+	if j.tokens.restCookie || j.tokens.restHeader {
+		login, err := p.logins.rest.Get(r.Context())
+		if err != nil {
+			return notReached(err)
+		}
+		if j.tokens.restCookie {
+			cookie = append(cookie, (&http.Cookie{Name: restSession, Value: login.SessionID()}).String())
+		}
+		if j.tokens.restHeader {
+			r.Header.Set(restSession, login.SessionID())
+		}
+	}
+	if len(cookie) > 0 {
+		r.Header.Set("Cookie", strings.Join(cookie, "; "))
+	}
+	if body != nil {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return nil
+}
+
+// exchange puts the session id into the places of the envelope that carried the token.
+func exchange(body []byte, places []envelope.Span, id string) []byte {
+	if len(places) == 0 {
+		return body
+	}
+	var out bytes.Buffer
+	at := 0
+	for _, place := range places {
+		out.Write(body[at:place.From])
+		_ = xml.EscapeText(&out, []byte(id)) // a Buffer takes everything
+		at = place.To
+	}
+	out.Write(body[at:])
+	return out.Bytes()
+}
+
+// rewrite sends a request to the vCenter, whatever host it names.
+func (p *proxy) rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "https", p.c.Host, ""
+}
+
+// shown is a path for a message or an audit event.
+func shown(path string) string {
+	const most = 200
+	if len(path) > most {
+		path = path[:most] + "…"
+	}
+	return (&url.URL{Path: strings.ToValidUTF8(path, "")}).EscapedPath()
+}
+
+// done says whether the execution has ended, so that nobody waits for an answer.
+func done(ctx context.Context) bool { return ctx.Err() != nil }
