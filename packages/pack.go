@@ -1,14 +1,28 @@
 package packages
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/packages/internal/gosource"
+	"github.com/airlock-run/airlock/packages/internal/nupkg"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
 // PackOptions are the choices of Pack.
 type PackOptions struct {
-	Platforms []string          // such as linux/amd64 and linux/arm64; none means the one that this program runs on
+	Platforms []string          // such as linux/amd64 and linux/arm64; none means Linux on this machine's processor
 	Progress  func(what string) // is told what begins, in a few words; may be nil
 }
 
@@ -19,7 +33,173 @@ type Packed struct {
 	Manifest manifest.Manifest
 }
 
-// Pack makes the .nupkg of a package.
+// Pack makes the .nupkg of the package in the directory dir, and puts it into the directory out under its usual name,
+// Name.Version.nupkg, in place of one that is there.
+//
+// A directory that holds an airlock.json is packed as it is, but for .nupkg files at its root. Any other holds the Go
+// source of a main package that uses the SDK: its declarations are read from the source, nothing of it is run, and a
+// static binary is built for each platform, which needs the go command. The same source gives the same digest, where
+// the versions of Go and Airlock are the same.
+//
+// What is wrong with the package is errors.InvalidPackage, with file and line where it is about source.
 func Pack(ctx context.Context, dir, out string, o PackOptions) (Packed, error) {
-	panic("soon")
+	progress := func(format string, args ...any) {
+		if o.Progress != nil {
+			o.Progress(fmt.Sprintf(format, args...))
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return Packed{}, errors.Because(err, errors.InvalidPackage, "%s is no directory; name the one that holds the package's source.", dir)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, manifest.File)); errors.Is(err, fs.ErrNotExist) {
+		stage, err := os.MkdirTemp("", "airlock-pack-")
+		if err != nil {
+			return Packed{}, outputFailed(err)
+		}
+		defer os.RemoveAll(stage)
+		if err := build(ctx, dir, stage, o.Platforms, progress); err != nil {
+			return Packed{}, err
+		}
+		dir = stage
+	} else if len(o.Platforms) > 0 {
+		return Packed{}, errors.Newf(errors.InvalidPackage, "%s holds an %s and is packed as it is: leave the platforms out.", dir, manifest.File)
+	}
+	m, err := prebuilt(os.DirFS(dir))
+	if err != nil {
+		return Packed{}, invalid(err)
+	}
+	progress("writing %s", fileName(m))
+	return write(ctx, os.DirFS(dir), out, m)
+}
+
+// build fills stage with the manifest and the binaries of the Go package in dir.
+func build(ctx context.Context, dir, stage string, platforms []string, progress func(string, ...any)) error {
+	if _, err := exec.LookPath("go"); err != nil {
+		return errors.Because(err, errors.InvalidPackage, "%s holds no %s, and to build it as Go source the go command is missing: install Go, or pack what is built already.", dir, manifest.File)
+	}
+	if len(platforms) == 0 {
+		platforms = []string{hostPlatform()}
+	}
+	var m manifest.Manifest
+	binaries := map[string]string{}
+	for i, platform := range slices.Compact(slices.Sorted(slices.Values(platforms))) {
+		if err := checkPlatform(platform); err != nil {
+			return invalid(err)
+		}
+		progress("reading the declarations for %s", platform)
+		declared, err := gosource.Read(ctx, dir, platform)
+		if err != nil {
+			return sourceFailed(ctx, err)
+		}
+		if i > 0 && !same(declared, m) {
+			return invalid(fmt.Errorf("what it declares depends on the platform: %s differs from %s", platform, platforms[0]))
+		}
+		m = declared
+		progress("building for %s", platform)
+		name := "bin/" + strings.ReplaceAll(platform, "/", "-")
+		if err := compile(ctx, dir, filepath.Join(stage, name), platform); err != nil {
+			return sourceFailed(ctx, err)
+		}
+		binaries[platform] = name
+	}
+	m.Binaries = binaries
+	data, err := m.Encode()
+	if err != nil {
+		return invalid(err)
+	}
+	if err := os.WriteFile(filepath.Join(stage, manifest.File), data, 0o600); err != nil {
+		return outputFailed(err)
+	}
+	return nil
+}
+
+// same compares what two platforms declare, before binaries are named.
+func same(a, b manifest.Manifest) bool {
+	x, errX := a.Encode()
+	y, errY := b.Encode()
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// compile builds the main package in dir.
+func compile(ctx context.Context, dir, out, platform string) error {
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return err
+	}
+	args := append([]string{"build"}, gosource.Flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "-ldflags=-s -w -buildid=", "-o", out, ".")...)
+	cmd.Dir, cmd.Env = dir, gosource.Environment(platform)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		const most = 2000
+		text := strings.TrimSpace(said.String())
+		return fmt.Errorf("it does not build for %s: %s (%w)", platform, text[:min(most, len(text))], err)
+	}
+	return nil
+}
+
+func sourceFailed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return invalid(err)
+}
+
+// prebuilt reads and checks the manifest and the binaries of a package that is built.
+func prebuilt(dir fs.FS) (manifest.Manifest, error) {
+	data, err := fs.ReadFile(dir, manifest.File)
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	m, err := manifest.Parse(data)
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	if _, err := parseVersion(m.Version); err != nil {
+		return manifest.Manifest{}, fmt.Errorf("%s: %w", manifest.File, err)
+	}
+	return m, checkBinaries(m, dir)
+}
+
+func fileName(m manifest.Manifest) string {
+	return m.Name + "." + normalised(m.Version) + ".nupkg"
+}
+
+// write writes the package of the files in dir into the directory out, and looks at it as Push will.
+func write(ctx context.Context, dir fs.FS, out string, m manifest.Manifest) (Packed, error) {
+	f, err := os.CreateTemp(out, temporary+"*.nupkg")
+	if err != nil {
+		return Packed{}, outputFailed(err)
+	}
+	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
+	defer f.Close()
+	authors := m.Company
+	if authors == "" {
+		authors = m.Name // NuGet demands authors
+	}
+	h := sha256.New()
+	err = nupkg.Write(ctx, io.MultiWriter(f, h), nupkg.Nuspec{
+		ID: m.Name, Version: normalised(m.Version), Description: m.Description,
+		Authors: authors, Owners: m.Company, ProjectURL: m.ProjectURI,
+	}, dir)
+	if err != nil {
+		return Packed{}, sourceFailed(ctx, err)
+	}
+	archive, err := openContent(f)
+	if err == nil {
+		_, err = describe(archive)
+	}
+	if err != nil {
+		return Packed{}, invalid(err)
+	}
+	path := filepath.Join(out, fileName(m))
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), os.Rename(f.Name(), path)); err != nil {
+		return Packed{}, outputFailed(err)
+	}
+	return Packed{Path: path, Digest: hex.EncodeToString(h.Sum(nil)), Manifest: m}, nil
+}
+
+func outputFailed(err error) error {
+	return errors.Because(err, errors.InvalidPackage, "The packed file cannot be written: %v.", err)
 }

@@ -97,6 +97,9 @@ func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader) (domain.Pack
 	if err != nil {
 		return domain.Package{}, invalid(err)
 	}
+	if _, ok := p.Manifest.Binaries[hostPlatform()]; !ok {
+		return domain.Package{}, invalid(fmt.Errorf("it has no binary for %s, where executions run", hostPlatform()))
+	}
 	p.Digest, p.Pushed = digest, time.Now().UTC()
 	laid, err := r.prepareLayout(ctx, archive, p.Manifest)
 	if err != nil {

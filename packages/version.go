@@ -55,6 +55,15 @@ func parseVersion(s string) (version, error) {
 // String is the version as NuGet normalises it: 1.5 is 1.5.0, 1.6.0.0 is 1.6.0, 01.2.3 is 1.2.3.
 func (v version) String() string { return v.semver.Canon(false) }
 
+// normalised is the normal form of a version that was found to parse.
+func normalised(s string) string {
+	v, err := parseVersion(s)
+	if err != nil {
+		return s
+	}
+	return v.String()
+}
+
 func (v version) compare(o version) int { return v.semver.Compare(o.semver) }
 
 // visible says whether executions of a private cloud may use versions of the ring. So far there is no way to open

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Write writes a package of all files of fsys. The same files give the same bytes: names are in order, and times and
+// Write writes a package of all files of fsys but .nupkg files at its root. The same files give the same bytes: names are in order, and times and
 // modes carry nothing. What the packaging makes itself (nuspec, [Content_Types].xml, _rels) must not be there.
 func Write(ctx context.Context, w io.Writer, spec Nuspec, fsys fs.FS) error {
 	files, err := payload(fsys)
@@ -63,6 +63,8 @@ func payload(fsys fs.FS) (files []string, err error) {
 		switch {
 		case err != nil || e.IsDir():
 			return err
+		case path.Ext(name) == ".nupkg" && path.Base(name) == name:
+			return nil
 		case !e.Type().IsRegular():
 			return fmt.Errorf("%s is no regular file (%v): a package holds nothing else", name, e.Type())
 		case isNuspec(name) || isPart(name):
