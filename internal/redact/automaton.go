@@ -19,8 +19,12 @@ type node struct {
 	label       byte
 }
 
-func newAutomaton(values map[string]bool) *automaton {
+// newAutomaton builds the automaton of all forms of the values, and of rests as they are.
+func newAutomaton(values map[string]bool, rests []string) *automaton {
 	a := &automaton{nodes: make([]node, 1)}
+	for _, rest := range rests {
+		a.insert(rest)
+	}
 	for v := range values {
 		for _, form := range forms(v) {
 			a.insert(form)

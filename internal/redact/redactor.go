@@ -51,6 +51,7 @@ type Redactor struct {
 	automaton *automaton
 	streams   map[domain.Stream]*stream
 	pending   []pending
+	read      int  // how many of pending were searched
 	minHeld   int  // begins of fewer bytes are not held
 	given     bool // records were given out
 	late      bool
@@ -61,8 +62,8 @@ type Redactor struct {
 
 // stream is where one stream stands. Positions count its significant bytes, which are all but line breaks.
 type stream struct {
-	node  int32  // after the last record pushed
-	end   int    // position after the last record pushed
+	node  int32  // after the last record searched
+	end   int    // position after the last record searched
 	base  int32  // node after the last record given out
 	given int    // position after the last record given out
 	open  int    // position from which on a secret may have begun; end for none
@@ -108,18 +109,19 @@ func (r *Redactor) Again() *Redactor {
 
 // Push takes a record. Its text must not be changed any more.
 func (r *Redactor) Push(rec Record) {
-	r.adopt()
 	if r.streams[rec.Stream] == nil {
 		r.streams[rec.Stream] = &stream{}
 	}
 	rec.Changed = false
 	r.pending = append(r.pending, pending{Record: rec})
-	r.read(&r.pending[len(r.pending)-1])
 }
 
 // Flush gives out records in sequence, redacted.
 func (r *Redactor) Flush(mode Mode) []Record {
 	r.adopt()
+	for ; r.read < len(r.pending); r.read++ {
+		r.search(&r.pending[r.read])
+	}
 	n := len(r.pending)
 	if mode == Patient {
 		n = r.held()
@@ -143,7 +145,7 @@ func (r *Redactor) Flush(mode Mode) []Record {
 	for i := range out {
 		out[i] = r.give(&r.pending[i])
 	}
-	r.pending = slices.Delete(r.pending, 0, n)
+	r.pending, r.read = slices.Delete(r.pending, 0, n), r.read-n
 	r.given = r.given || n > 0
 	return out
 }
@@ -164,7 +166,7 @@ func (r *Redactor) Late() bool {
 }
 
 // adopt goes over to the automaton of a set that has grown: streams go on from what their old nodes stand for, and
-// what was not given out yet is read again.
+// what was not given out yet is searched again.
 func (r *Redactor) adopt() {
 	old := r.automaton
 	r.automaton = r.set.automaton()
@@ -177,16 +179,14 @@ func (r *Redactor) adopt() {
 		st.base = r.automaton.scan(0, begun, func(int, int) {})
 		st.node, st.end, st.masks = st.base, st.given, nil
 	}
-	for i := range r.pending {
-		r.read(&r.pending[i])
-	}
+	r.read = 0
 }
 
 // barrier is what no secret reaches across.
 var barrier = []byte(secret.Redacted)
 
-// read finds the secrets that end in a record.
-func (r *Redactor) read(p *pending) {
+// search finds the secrets that end in a record.
+func (r *Redactor) search(p *pending) {
 	st := r.streams[p.Stream]
 	text := significant(p.Text)
 	p.span = span{st.end, st.end + len(text)}
@@ -233,16 +233,16 @@ func (r *Redactor) remember(shown []tail) {
 	}
 }
 
-// findOpen finds in each stream where a secret may have begun, at least so many bytes before the end, of which
-// something is neither masked nor given out yet.
+// findOpen finds in each stream where a secret may have begun, at least so many bytes before the end. It does not count
+// where nothing of it is left to be given out, or all that is left is masked and nothing of it was shown.
 func (r *Redactor) findOpen(least int) {
 	for _, st := range r.streams {
 		st.open = st.end
 		n := r.automaton.unfinished(st.node)
-		begin := st.end - n
-		k := len(st.masks)
+		begin, k := st.end-n, len(st.masks)
+		shown := begin < st.given && len(st.tail) > 0
 		masked := k > 0 && st.masks[k-1].to == st.end && st.masks[k-1].from <= max(begin, st.given)
-		if n >= least && st.given < st.end && !masked {
+		if n >= least && st.given < st.end && (shown || !masked) {
 			st.open = begin
 		}
 	}
@@ -280,13 +280,15 @@ func (r *Redactor) give(p *pending) Record {
 
 // keepTail keeps the last bytes of a record that is given out.
 func (st *stream) keepTail(p *pending) {
-	var last []byte // backwards
-	for i := len(p.Text) - 1; i >= 0 && len(last) < minBegin-1; i-- {
+	var last [minBegin - 1]byte // backwards
+	n := 0
+	for i := len(p.Text) - 1; i >= 0 && n < len(last); i-- {
 		if !lineBreak(p.Text[i]) {
-			last = append(last, p.Text[i])
+			last[n] = p.Text[i]
+			n++
 		}
 	}
-	for i, b := range slices.Backward(last) {
+	for i, b := range slices.Backward(last[:n]) {
 		at := p.to - 1 - i
 		k := sort.Search(len(st.masks), func(k int) bool { return st.masks[k].to > at })
 		if k < len(st.masks) && st.masks[k].from <= at {

@@ -18,6 +18,7 @@ package redact
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -25,7 +26,8 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// Bounds of a Set, and the length in characters below which a value is not searched for.
+// Bounds of a Set, and the length in characters below which a value is not searched for. Memory is some 200 bytes for
+// each byte of passwords and keys, and 1,100 at worst, for values of which JSON escapes every character.
 const (
 	MaxBytes  = 256 << 10
 	MaxValues = 1024
@@ -44,7 +46,9 @@ type Set struct {
 	mu     sync.Mutex
 	values map[string]bool
 	bytes  int
-	built  *automaton // of all values; nil after Add
+	fresh  []string // the values that built does not have yet
+	rests  []string
+	built  *automaton
 }
 
 // NewSet returns an empty set.
@@ -67,7 +71,7 @@ func (s *Set) Add(v secret.Text) error {
 	}
 	s.values[value] = true
 	s.bytes += len(value)
-	s.built = nil
+	s.fresh = append(s.fresh, value)
 	return nil
 }
 
@@ -86,10 +90,29 @@ func (s *Set) String(text string) string {
 func (s *Set) automaton() *automaton {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.built == nil {
-		s.built = newAutomaton(s.values)
+	if s.built == nil || len(s.fresh) > 0 {
+		s.addRests()
+		s.built, s.fresh = newAutomaton(s.values, s.rests), nil
 	}
 	return s.built
+}
+
+// addRests adds what is left of fresh values in text that was redacted before they were known: where one holds an
+// older value, only the parts around that are still seen. Parts too short to be searched for stay.
+func (s *Set) addRests() {
+	if s.built == nil {
+		return
+	}
+	before := Set{built: s.built}
+	for _, v := range s.fresh {
+		for _, form := range forms(v) {
+			for rest := range strings.SplitSeq(before.String(form), secret.Redacted) {
+				if rest != form && utf8.RuneCountInString(rest) >= MinLength {
+					s.rests = append(s.rests, rest)
+				}
+			}
+		}
+	}
 }
 
 // hidden makes what embeds it print as secret.Redacted.
