@@ -139,6 +139,9 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	})
 	end, err := c.talk()
 	close(said)
+	if err != nil && !errors.Is(err, errHungUp) {
+		s.process.Kill()
+	}
 	s.socket.HangUp()
 	s.linger()
 	waiting.Wait()

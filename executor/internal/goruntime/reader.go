@@ -108,16 +108,16 @@ func writeLines(buf []byte, seen, n int, stream domain.Stream, h runtime.Host) [
 		from = end + 1
 	}
 	if rest := buf[from:]; len(rest) >= longest {
-		cut := from + WholeRunes(rest[:domain.MaxRecord])
+		cut := from + wholeRunes(rest[:domain.MaxRecord])
 		h.Write(stream, buf[from:cut])
 		from = cut
 	}
 	return buf[:copy(buf, buf[from:])]
 }
 
-// WholeRunes is the length of b without a character that has only begun at its end. Bytes that are not UTF-8 count
+// wholeRunes is the length of b without a character that has only begun at its end. Bytes that are not UTF-8 count
 // as characters of their own.
-func WholeRunes(b []byte) int {
+func wholeRunes(b []byte) int {
 	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
 		if c := b[len(b)-i]; utf8.RuneStart(c) {
 			if !utf8.FullRune(b[len(b)-i:]) {

@@ -1,0 +1,177 @@
+// Package executor carries out script executions. It claims the oldest of each private cloud, prepares it (state of
+// the cloud, secrets, sessions, work directory), runs its cmdlet in a sandbox, stores what it writes, ends it when its
+// time is over or somebody asks for it, tears everything down, and then writes how it ended.
+//
+// Nothing of an execution is left when it reads as finished: no process, file, session or listener. What it changes in
+// its package's persistent secrets is kept all together or not at all (end.go). An execution that was running when its
+// server died is Failed, and is not run again (recover.go).
+package executor
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/airlock-run/airlock/executor/internal/goruntime"
+	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/executor/internal/stream"
+	"github.com/airlock-run/airlock/executor/internal/workdir"
+	"github.com/airlock-run/airlock/internal/audit"
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/seal"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/sdk/manifest"
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// Store is what the executor needs of internal/store.
+type Store interface {
+	stream.Store
+	Recover(ctx context.Context) ([]store.Lost, error)
+	Work() <-chan struct{}
+	Claim(ctx context.Context, node string, max int) ([]domain.Claim, error)
+	Watch(id string) (changed <-chan struct{}, stop func())
+	ExecutionByID(ctx context.Context, id string) (domain.Execution, error)
+	PackageByDigest(ctx context.Context, digest string) (domain.Package, error)
+	MarkUpdating(ctx context.Context, id string, fence int64) error
+	Start(ctx context.Context, id string, fence int64) error
+	Seal(ctx context.Context, id string, fence int64, intent []byte) error
+	Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error
+}
+
+// Packages is what the executor needs of the package repository.
+type Packages interface {
+	// Layout returns the directory in which a package's files lie, read-only.
+	Layout(ctx context.Context, digest string) (dir string, err error)
+}
+
+// Secrets is a store of persistent secrets. Write changes all or nothing, where nil deletes, and the same Write again
+// succeeds.
+type Secrets interface {
+	Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error)
+	Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error
+}
+
+// Sessions opens the sessions of an execution; they end with ctx.
+type Sessions interface {
+	Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error)
+}
+
+// Config joins the executor to the other parts.
+type Config struct {
+	Store    Store
+	Packages Packages
+	Secrets  Secrets
+	Sessions Sessions
+	Key      seal.Key // the one that secure parameters were sealed with (seal.SealValues)
+	Audit    audit.Writer
+	Dir      string // for work directories; of this executor alone, and made if missing
+	Node     string // this executor's name, for claims and audit
+
+	MaxRunning int   // executions at once over all private clouds; DefaultMaxRunning when 0
+	MaxOutput  int64 // bytes of output of one execution, 16 a record included; DefaultMaxOutput when 0
+
+	Now    func() time.Time // time.Now when nil
+	Logger *slog.Logger     // discards when nil
+}
+
+// Defaults of Config.
+const (
+	DefaultMaxRunning = 32
+	DefaultMaxOutput  = 256 << 20
+)
+
+// bounds are the times that the contracts give. Tests have shorter ones.
+type bounds struct {
+	preparation time.Duration // from the claim until the cmdlet starts
+	grace       time.Duration // from the request to end until the kill
+	grantEnd    time.Duration // until what does not end of a grant is left to itself
+	poll        time.Duration // for work that no wake-up told of
+	retry       time.Duration // until the end of an execution is written again, where the store is not to be had
+}
+
+// Executor carries out executions.
+type Executor struct {
+	cfg      Config
+	bounds   bounds
+	runtimes map[manifest.Runtime]runtime.Runtime
+	sandbox  sandbox.Sandbox
+	dirs     *workdir.Dirs
+}
+
+// New returns an Executor that does nothing yet.
+func New(cfg Config) *Executor {
+	if cfg.MaxRunning == 0 {
+		cfg.MaxRunning = DefaultMaxRunning
+	}
+	if cfg.MaxOutput == 0 {
+		cfg.MaxOutput = DefaultMaxOutput
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Executor{
+		cfg:      cfg,
+		bounds:   bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second},
+		runtimes: map[manifest.Runtime]runtime.Runtime{manifest.Go: goruntime.Runtime{}},
+	}
+}
+
+// Run recovers what an earlier process left, and then carries out executions until ctx ends. What runs then is asked
+// to end, and killed after the grace of 5 s; Run returns when nothing is left of it. It is called once.
+func (e *Executor) Run(ctx context.Context) (err error) {
+	if e.dirs, err = workdir.Open(filepath.Join(e.cfg.Dir, "work")); err != nil {
+		return err
+	}
+	defer e.dirs.Close()
+	none, err := sandbox.NewNone()
+	if err != nil {
+		return err
+	}
+	defer none.Close()
+	e.sandbox = none
+	if err := e.recover(ctx); err != nil {
+		return err
+	}
+	e.claim(ctx)
+	return nil
+}
+
+// claim claims executions and runs each in a goroutine of its own, until ctx ends and they have ended.
+func (e *Executor) claim(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	ended := make(chan struct{}, e.cfg.MaxRunning)
+	poll := time.NewTicker(e.bounds.poll)
+	defer poll.Stop()
+	for free := e.cfg.MaxRunning; ctx.Err() == nil; {
+		work := e.cfg.Store.Work()
+		if free > 0 {
+			// Not cut short by ctx: a claim that is made without our knowing would hold up its private cloud.
+			claims, err := e.cfg.Store.Claim(context.WithoutCancel(ctx), e.cfg.Node, free)
+			if err != nil {
+				e.cfg.Logger.ErrorContext(ctx, "executions cannot be claimed", "error", err)
+			}
+			free -= len(claims)
+			for _, c := range claims {
+				running.Go(func() {
+					e.execute(ctx, c)
+					ended <- struct{}{}
+				})
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-work:
+		case <-poll.C:
+		case <-ended:
+			free++
+		}
+	}
+}

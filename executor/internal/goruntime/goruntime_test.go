@@ -1,0 +1,61 @@
+package goruntime_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/airlock-run/airlock/executor/internal/goruntime"
+	"github.com/airlock-run/airlock/executor/internal/runtimetest"
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/sdk/manifest"
+)
+
+func TestMain(m *testing.M) { runtimetest.Main(m) }
+
+func suite(t *testing.T) runtimetest.Suite {
+	t.Helper()
+	dir := t.TempDir()
+	if err := runtimetest.LayOut(dir); err != nil {
+		t.Fatal(err)
+	}
+	return runtimetest.Suite{Runtime: goruntime.Runtime{}, Package: dir, Manifest: manifest.Manifest{
+		Name: "Torture", Runtime: manifest.Go, Cmdlets: runtimetest.Cmdlets(),
+		Binaries: map[string]string{goruntime.Platform: runtimetest.ScriptName},
+	}}
+}
+
+func TestRuntime(t *testing.T) { runtimetest.Run(t, suite(t)) }
+
+func TestBrokenProtocol(t *testing.T) {
+	s := suite(t)
+	for cmdlet, words := range map[string]string{
+		"Break-Kind":   "unknown kind of frame 0x7f",
+		"Break-Place":  "a frame of kind 0x10 is out of place",
+		"Break-Size":   "4294967294 bytes",
+		"Break-End":    "its last frame is not the JSON",
+		"Break-Secret": "its change of a secret is not the JSON",
+		"Close-Socket": "closed its connection",
+	} {
+		t.Run(cmdlet, func(t *testing.T) {
+			end, _ := s.Do(t, cmdlet, nil)
+			runtimetest.WantFailure(t, end, words)
+		})
+	}
+}
+
+func TestExecutableMissing(t *testing.T) {
+	for name, edit := range map[string]func(*manifest.Manifest){
+		"for this platform":      func(m *manifest.Manifest) { m.Binaries = map[string]string{"plan9/arm": "x"} },
+		"outside of the package": func(m *manifest.Manifest) { m.Binaries = map[string]string{goruntime.Platform: "../../bin/true"} },
+		"lacks its executable":   func(m *manifest.Manifest) { m.Binaries = map[string]string{goruntime.Platform: "bin/none"} },
+	} {
+		s := suite(t)
+		edit(&s.Manifest)
+		end, h := s.Do(t, "Write-All", nil)
+		if end.Failure == nil || end.Failure.Code != errors.ScriptRuntimeMissing {
+			t.Errorf("%s: %+v, output %q", name, end.Failure, h.Texts(1))
+		} else if words := strings.TrimPrefix(name, "for "); !strings.Contains(end.Failure.Message, words) && name != "for this platform" {
+			t.Errorf("the message %q does not say %q", end.Failure.Message, name)
+		}
+	}
+}

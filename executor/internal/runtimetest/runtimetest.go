@@ -1,0 +1,398 @@
+// Package runtimetest is what every runtime has to pass: it runs the cmdlets of Cmdlets through the runtime, in a real
+// room. The package that provides them is the test binary itself for Go (Script); another runtime brings its own.
+package runtimetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/sdk/manifest"
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// Main is the TestMain of a package whose test binary is the script.
+func Main(m *testing.M) {
+	if filepath.Base(os.Args[0]) == ScriptName {
+		Script()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// LayOut lays the script's package out in dir: the test binary under ScriptName.
+func LayOut(dir string) error {
+	data, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, ScriptName), data, 0o555)
+}
+
+// Suite is what is tested.
+type Suite struct {
+	Runtime  runtime.Runtime
+	Package  string // directory of the package with Cmdlets
+	Manifest manifest.Manifest
+}
+
+// Run runs the suite.
+func Run(t *testing.T, s Suite) {
+	t.Run("streams and named outputs", s.streams)
+	t.Run("the script is told all", s.told)
+	t.Run("standard output and error", s.plain)
+	t.Run("changes of secrets", s.secrets)
+	t.Run("failure", s.failure)
+	t.Run("hard ends", s.hard)
+	t.Run("asked to end", s.asked)
+	t.Run("killed", s.killed)
+	t.Run("stopped before it starts", s.notStarted)
+	t.Run("children", s.children)
+	t.Run("many lines in order", s.lines)
+}
+
+// Host records what a runtime reports.
+type Host struct {
+	StartErr error // what Started answers
+
+	mu      sync.Mutex
+	starts  int
+	records []domain.Record
+	changes map[string]*secret.Text
+	written chan string // every text, as it comes
+}
+
+// NewHost returns a host.
+func NewHost() *Host {
+	return &Host{changes: map[string]*secret.Text{}, written: make(chan string, 1<<16)}
+}
+
+// Started implements runtime.Host.
+func (h *Host) Started() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.starts++
+	return h.StartErr
+}
+
+// Write implements runtime.Host.
+func (h *Host) Write(s domain.Stream, text []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.records = append(h.records, domain.Record{Stream: s, Text: string(text)})
+	select {
+	case h.written <- string(text):
+	default:
+	}
+}
+
+// SetSecret implements runtime.Host.
+func (h *Host) SetSecret(name string, v *secret.Text) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changes[name] = v
+}
+
+// Texts are the texts of a stream.
+func (h *Host) Texts(s domain.Stream) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var texts []string
+	for _, r := range h.records {
+		if r.Stream == s {
+			texts = append(texts, r.Text)
+		}
+	}
+	return texts
+}
+
+// until waits until the script has written text.
+func (h *Host) until(t *testing.T, text string) {
+	t.Helper()
+	for timeout := time.After(30 * time.Second); ; {
+		select {
+		case got := <-h.written:
+			if got == text {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("the script did not write %q", text)
+		}
+	}
+}
+
+// run is a run of a cmdlet that can be waited for.
+type run struct {
+	host *Host
+	stop chan struct{}
+	kill context.CancelFunc
+	end  chan runtime.End
+}
+
+// Wait waits for the end.
+func (r *run) wait(t *testing.T) runtime.End {
+	t.Helper()
+	select {
+	case end := <-r.end:
+		return end
+	case <-time.After(30 * time.Second):
+		t.Fatal("the runtime did not come back")
+		return runtime.End{}
+	}
+}
+
+func (s Suite) start(t *testing.T, cmdlet string, parameters map[string]string, edit ...func(*runtime.Prepared, *Host)) *run {
+	t.Helper()
+	none, err := sandbox.NewNone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "0193")
+	for _, name := range []string{sandbox.Home, sandbox.Tmp} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	room, err := none.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ok := s.Manifest.Cmdlet(cmdlet)
+	if !ok {
+		t.Fatal("no cmdlet", cmdlet)
+	}
+	p := runtime.Prepared{Manifest: s.Manifest, Cmdlet: c, Package: s.Package, Room: room}
+	p.Execution = domain.Execution{ID: "0193", Name: "x", Cmdlet: cmdlet, Timeout: time.Hour, Package: domain.PackageRef{Name: s.Manifest.Name}}
+	for name, value := range parameters {
+		p.Execution.Parameters = append(p.Execution.Parameters, domain.Parameter{Name: name, Type: manifest.String, Value: value})
+	}
+	r := &run{host: NewHost(), stop: make(chan struct{}), end: make(chan runtime.End, 1)}
+	for _, e := range edit {
+		e(&p, r.host)
+	}
+	ctx, kill := context.WithCancel(context.Background())
+	r.kill = kill
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.end <- s.Runtime.Run(ctx, p, r.stop, r.host)
+	}()
+	t.Cleanup(func() {
+		kill()
+		<-done
+		if err := room.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := none.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// Do runs a cmdlet to its end.
+func (s Suite) Do(t *testing.T, cmdlet string, parameters map[string]string) (runtime.End, *Host) {
+	t.Helper()
+	r := s.start(t, cmdlet, parameters)
+	return r.wait(t), r.host
+}
+
+// WantFailure checks that an end is ScriptFailed with a message that has the words.
+func WantFailure(t *testing.T, end runtime.End, words ...string) {
+	t.Helper()
+	if end.Failure == nil || end.Failure.Code != errors.ScriptFailed {
+		t.Fatalf("it ended with %+v", end.Failure)
+	}
+	for _, w := range words {
+		if !strings.Contains(end.Failure.Message, w) {
+			t.Errorf("the message %q does not say %q", end.Failure.Message, w)
+		}
+	}
+}
+
+func wantWell(t *testing.T, end runtime.End) {
+	t.Helper()
+	if end.Failure != nil {
+		t.Fatalf("it failed: %+v", *end.Failure)
+	}
+}
+
+func (s Suite) streams(t *testing.T) {
+	end, h := s.Do(t, "Write-All", nil)
+	wantWell(t, end)
+	want := []domain.Record{
+		{Stream: domain.Output, Text: "stream 1"}, {Stream: domain.Information, Text: "stream 2"},
+		{Stream: domain.Warning, Text: "stream 3"}, {Stream: domain.Error, Text: "stream 4"},
+		{Stream: domain.Output}, {Stream: domain.Output, Text: "last"},
+	}
+	if !slices.Equal(h.records, want) {
+		t.Errorf("records: %+v", h.records)
+	}
+	if len(end.NamedOutputs) != 2 || end.NamedOutputs["two"] != "zwei" {
+		t.Errorf("named outputs: %v", end.NamedOutputs)
+	}
+	if h.starts != 1 {
+		t.Errorf("the cmdlet was reported as started %d times", h.starts)
+	}
+}
+
+func (s Suite) told(t *testing.T) {
+	r := s.start(t, "Write-Start", map[string]string{"Plain": "text"}, func(p *runtime.Prepared, _ *Host) {
+		p.Execution.Hidden = []domain.Parameter{
+			{Name: "Password", Type: manifest.SecureString, Secure: true},
+			{Name: "Login", Type: manifest.Credential, Secure: true},
+		}
+		p.Secure = domain.SecureValues{"password": {Password: secret.New("pw-1")}, "login": {Username: "joe", Password: secret.New("pw-2")}}
+		p.Secrets = map[string]secret.Text{"kept": secret.New("pw-3")}
+		p.Cloud = domain.PrivateCloud{ID: domain.CloudID{Subscription: "s", ResourceGroup: "g", Name: "c"}, VCenter: "vc.test", DNSSuffix: "test", AadAuthority: "https://login.test"}
+		p.Grant = domain.Grant{CA: []byte("ca"), User: "execution-x", Token: secret.New("token"), Key: secret.New("key"),
+			VCenter: domain.Endpoint{Host: "vc.test", Addr: "127.0.0.1:1"},
+			SSH:     []domain.SSHEndpoint{{Endpoint: domain.Endpoint{Host: "VC", Addr: "127.0.0.1:2"}, HostKey: "ssh-ed25519 x"}}}
+	})
+	wantWell(t, r.wait(t))
+	var got struct {
+		ExecutionID, ExecutionName, Cmdlet, VCAddress, SddcDNSSuffix, SddcResourceID, AadAuthority string
+
+		TimeoutSeconds  int
+		Parameters      map[string]struct{ Type, Value, Username string }
+		Secrets, Secure map[string]string
+		Token, Key      string
+		Grant           struct {
+			CA, User string
+			VCenter  domain.Endpoint
+			SSH      []struct{ Host, Addr, HostKey string }
+		}
+	}
+	texts := r.host.Texts(domain.Output)
+	if len(texts) != 1 {
+		t.Fatalf("output: %q, errors: %q", texts, r.host.Texts(domain.Error))
+	}
+	if err := json.Unmarshal([]byte(texts[0]), &got); err != nil {
+		t.Fatal(err)
+	}
+	said := fmt.Sprint(got)
+	want := "{0193 x Write-Start vc.test test /subscriptions/s/resourceGroups/g/providers/Microsoft.AVS/privateClouds/c https://login.test" +
+		" 3600 map[Login:{Credential  joe} Password:{SecureString  } Plain:{String text }] map[kept:pw-3]" +
+		" map[Login:pw-2 Password:pw-1 Plain:] token key {ca execution-x {vc.test 127.0.0.1:1} [{VC 127.0.0.1:2 ssh-ed25519 x}]}}"
+	if said != want {
+		t.Errorf("the script was told\n%s, not\n%s", said, want)
+	}
+}
+
+func (s Suite) plain(t *testing.T) {
+	end, h := s.Do(t, "Write-Plain", nil)
+	wantWell(t, end)
+	texts := h.Texts(domain.Output)
+	if len(texts) != 6 || texts[0] != "one" || texts[1] != "two" || texts[2] != "" || texts[5] != "unfinished" {
+		t.Fatalf("%d records of output", len(texts))
+	}
+	if long := texts[3] + texts[4]; long != strings.Repeat("ä", 1<<20) || len(texts[3]) > domain.MaxRecord {
+		t.Errorf("a long line became records of %d and %d bytes", len(texts[3]), len(texts[4]))
+	}
+	if got := h.Texts(domain.Error); !slices.Equal(got, []string{"an error"}) {
+		t.Errorf("errors: %q", got)
+	}
+}
+
+func (s Suite) secrets(t *testing.T) {
+	end, h := s.Do(t, "Set-Secrets", map[string]string{"Value": "hunter22"})
+	wantWell(t, end)
+	set, removed := h.changes["made-by-script"], h.changes["removed"]
+	if len(h.changes) != 2 || set == nil || set.Reveal() != "hunter22" || removed != nil {
+		t.Errorf("changes: %v", h.changes)
+	}
+}
+
+func (s Suite) failure(t *testing.T) {
+	end, h := s.Do(t, "Stop-Failing", nil)
+	WantFailure(t, end, "The disk is too small.")
+	if got := h.Texts(domain.Error); !slices.Equal(got, []string{"about to fail"}) {
+		t.Errorf("errors: %q", got)
+	}
+}
+
+func (s Suite) hard(t *testing.T) {
+	end, h := s.Do(t, "Stop-Hard", nil)
+	WantFailure(t, end, "exit code 3", "before it reported its end")
+	if got := h.Texts(domain.Output); !slices.Equal(got, []string{"before the end"}) {
+		t.Errorf("output: %q", got)
+	}
+	end, _ = s.Do(t, "Stop-Killed", nil)
+	WantFailure(t, end, "signal: killed")
+}
+
+func (s Suite) asked(t *testing.T) {
+	r := s.start(t, "Wait-Cancel", nil)
+	r.host.until(t, "ready")
+	close(r.stop)
+	wantWell(t, r.wait(t))
+	if got := r.host.Texts(domain.Output); len(got) != 2 || !strings.HasPrefix(got[1], "asked: ") {
+		t.Errorf("output: %q", got)
+	}
+}
+
+func (s Suite) killed(t *testing.T) {
+	for _, cmdlet := range []string{"Wait-Forever", "Write-Flood"} {
+		r := s.start(t, cmdlet, nil)
+		<-r.host.written
+		close(r.stop)
+		r.kill()
+		r.wait(t)
+	}
+}
+
+func (s Suite) notStarted(t *testing.T) {
+	r := s.start(t, "Write-All", nil, func(_ *runtime.Prepared, h *Host) {
+		h.StartErr = errors.Newf(errors.ScriptFailed, "It is not to start.")
+	})
+	WantFailure(t, r.wait(t), "It is not to start.")
+	if len(r.host.records) != 0 {
+		t.Errorf("it ran all the same: %+v", r.host.records)
+	}
+}
+
+// What a script leaves behind, holding its descriptors open, does not hold up the end.
+func (s Suite) children(t *testing.T) {
+	end, h := s.Do(t, "Start-Children", nil)
+	wantWell(t, end)
+	for _, text := range h.Texts(domain.Information) {
+		kind, pid, _ := strings.Cut(text, " ")
+		if n, err := strconv.Atoi(pid); err != nil || kind != "hidden" && alive(n) {
+			t.Errorf("%s: a child is left", text)
+		}
+	}
+}
+
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func (s Suite) lines(t *testing.T) {
+	const count = 20_000
+	end, h := s.Do(t, "Write-Lines", map[string]string{"Count": strconv.Itoa(count)})
+	wantWell(t, end)
+	for _, stream := range domain.Streams {
+		texts := h.Texts(stream)
+		if len(texts) != count/4 {
+			t.Fatalf("%s has %d lines", stream, len(texts))
+		}
+		for i, text := range texts {
+			if want := fmt.Sprintf("line %d of stream %d", i, stream); text != want {
+				t.Fatalf("%s: line %d is %q", stream, i, text)
+			}
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package executor
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/executor/internal/stream"
+	"github.com/airlock-run/airlock/internal/audit"
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/redact"
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// job is one execution on its way. Two contexts say how far it may go: stopping ends, with the reason as its cause,
+// when the execution has to come to an end; killed ends when the grace after that is over, and with it all that runs.
+type job struct {
+	*Executor
+	domain.Claim
+	log  *slog.Logger
+	base context.Context // does not end with the server: what is begun is written down
+
+	stopping context.Context
+	stop     context.CancelCauseFunc // the first cause counts
+	killed   context.Context
+	kill     context.CancelFunc
+	started  chan struct{} // closed when the cmdlet starts
+
+	secrets *redact.Set
+	output  *stream.Writer
+	held    map[string]secret.Text // the persistent secrets as they were read
+
+	mu      sync.Mutex
+	changes map[string]change // of persistent secrets, by name in lower case
+	short   []string          // names of secret values that are too short to be redacted
+
+	room     sandbox.Room
+	grant    domain.Grant
+	endGrant context.CancelFunc
+}
+
+// execute carries out an execution that was claimed, to its final state.
+func (e *Executor) execute(ctx context.Context, c domain.Claim) {
+	j := &job{
+		Executor: e, Claim: c, log: e.cfg.Logger.With("execution", c.Execution.ID), base: context.WithoutCancel(ctx),
+		started: make(chan struct{}), secrets: redact.NewSet(), changes: map[string]change{},
+	}
+	j.stopping, j.stop = context.WithCancelCause(j.base)
+	defer j.stop(nil)
+	j.killed, j.kill = context.WithCancel(j.base)
+	defer j.kill()
+	j.audit(j.base, c, "executions/claim", "ok", "")
+	j.output = stream.New(j.base, stream.Config{
+		Store: e.cfg.Store, Execution: c.Execution.ID, Fence: c.Fence, Secrets: j.secrets,
+		MaxBytes: e.cfg.MaxOutput, Now: e.cfg.Now, Failed: j.stop,
+	})
+
+	over := make(chan struct{})
+	var guard sync.WaitGroup
+	guard.Go(func() { j.guard(ctx, over) })
+	end := j.run()
+	cause := context.Cause(j.stopping) // what comes from now on comes too late
+	close(over)
+	guard.Wait()
+
+	j.teardown()
+	o := j.conclude(end, cause)
+	j.finish(ctx, o)
+	j.audit(j.base, c, "executions/end", result(o), "")
+}
+
+// run prepares the execution and runs its cmdlet.
+func (j *job) run() runtime.End {
+	p, err := j.prepare()
+	if err != nil {
+		return runtime.End{Failure: j.failure(err)}
+	}
+	return j.runtimes[p.Manifest.Runtime].Run(j.killed, p, j.stopping.Done(), j)
+}
+
+// guard ends the execution when its time is over, when somebody cancels or deletes it, and when the server stops (ctx).
+// When it has to end for whatever reason, guard kills it after the grace. It returns when the execution is over.
+func (j *job) guard(ctx context.Context, over <-chan struct{}) {
+	changed, unwatch := j.cfg.Store.Watch(j.Execution.ID)
+	defer unwatch()
+	timer := time.NewTimer(j.bounds.preparation)
+	defer timer.Stop()
+	late := errors.Newf(errors.PreparationTimedOut, "The preparation of the execution took longer than %v; check that the private cloud can be reached, and submit it again under another name.", j.bounds.preparation)
+	started := j.started
+	j.checkAsked()
+	for {
+		select {
+		case <-over:
+			return
+		case <-changed:
+			j.checkAsked()
+		case <-started:
+			started = nil
+			timer.Reset(j.Execution.Timeout)
+			late = errors.Newf(errors.ScriptTimedOut, "The script ran longer than its timeout of %v and was ended; submit it again under another name with a longer timeout, at most one hour.", j.Execution.Timeout)
+		case <-timer.C:
+			j.stop(late)
+		case <-ctx.Done():
+			j.stop(errors.Newf(errors.ExecutorLost, "The server was stopped while the execution ran; submit it again under another name."))
+		case <-j.stopping.Done():
+			j.log.InfoContext(j.base, "the execution is asked to end", "cause", context.Cause(j.stopping))
+			timer.Reset(j.bounds.grace)
+			select {
+			case <-over:
+			case <-timer.C:
+				j.kill()
+			}
+			return
+		}
+	}
+}
+
+// checkAsked looks whether somebody has cancelled or deleted the execution.
+func (j *job) checkAsked() {
+	x, err := j.cfg.Store.ExecutionByID(j.base, j.Execution.ID)
+	switch {
+	case err != nil:
+		j.log.WarnContext(j.base, "the execution's state cannot be read", "error", err)
+	case x.State == domain.Cancelling || x.State == domain.Deleting:
+		j.stop(errors.Newf(errors.ScriptCanceled, "The execution was canceled."))
+	}
+}
+
+// teardown ends all that the execution has: first its processes, then its sessions and listeners, then its files.
+func (j *job) teardown() {
+	if j.room != nil {
+		if err := j.room.Close(); err != nil {
+			j.log.ErrorContext(j.base, "processes of the execution are left", "error", err)
+		}
+	}
+	j.kill()
+	if j.endGrant != nil {
+		j.endGrant()
+		select {
+		case <-j.grant.Done:
+		case <-time.After(j.bounds.grantEnd):
+			j.log.ErrorContext(j.base, "sessions of the execution did not end in time", "bound", j.bounds.grantEnd)
+		}
+	}
+	if err := j.dirs.Remove(j.Execution.ID); err != nil {
+		j.log.ErrorContext(j.base, "the work directory is left", "error", err)
+	}
+}
+
+// finish writes the final state. While the store is not to be had it tries again, for as long as the server runs.
+func (j *job) finish(ctx context.Context, o domain.Outcome) {
+	for {
+		err := j.cfg.Store.Finish(j.base, j.Execution.ID, j.Fence, o)
+		if err == nil {
+			return
+		}
+		j.log.ErrorContext(j.base, "the end of the execution cannot be stored", "error", err)
+		if !errors.Has(err, errors.ServiceUnavailable) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return // the next start ends it
+		case <-time.After(j.bounds.retry):
+		}
+	}
+}
+
+func (e *Executor) audit(ctx context.Context, c domain.Claim, action, result, detail string) {
+	e.cfg.Audit.Write(ctx, audit.Event{
+		Time: e.cfg.Now(), Execution: c.Execution.ID, Cloud: c.Execution.Cloud.String(), Actor: "executor/" + e.cfg.Node,
+		Action: action, Target: c.Execution.Name, Result: result, Detail: detail,
+	})
+}
