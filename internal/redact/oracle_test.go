@@ -285,6 +285,7 @@ func TestAnyExecution(t *testing.T) {
 func FuzzRedactor(f *testing.F) {
 	f.Add("hunter22", "a \x00\x00 b hunter22\x01hun\nter22", "\x43\x4b\x00")
 	f.Add("aaaa|aaaaaaaa||aaab", "aaaaaaaaaaaaaaaaab", "\x23\x81\x23\x82\x00")
+	f.Add("abbbaa|bbba", "abbbaa", "\x00\x23")
 	f.Add("[redacted]|d]ab", "[redacted]ab \x00\x01", "")
 	f.Fuzz(func(t *testing.T, values, text, plan string) {
 		if len(values) > 60 || len(text) > 400 || len(plan) > 100 {

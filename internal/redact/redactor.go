@@ -26,13 +26,13 @@ type Mode int
 const (
 	// Patient holds them for the next flush, up to MaxHeld.
 	Patient Mode = iota
-	// Release gives out all; a begin of at least MinLength bytes is masked, and so is the rest when it comes.
+	// Release gives out all; a begin of at least 4 bytes is masked, and so is the rest when it comes.
 	Release
 	// End gives out all, unmasked where the secret never came. Nothing is pushed after it.
 	End
 )
 
-// MaxHeld is how many bytes are held at most, recordCost for each record included: past it Patient releases.
+// MaxHeld is how many bytes are held at most, 128 for each record included: past it Patient releases.
 const MaxHeld = 4 << 20
 
 const (
@@ -52,7 +52,6 @@ type Redactor struct {
 	streams   map[domain.Stream]*stream
 	pending   []pending
 	read      int  // how many of pending were searched
-	minHeld   int  // begins of fewer bytes are not held
 	given     bool // records were given out
 	late      bool
 
@@ -88,21 +87,23 @@ type pending struct {
 
 // NewRedactor returns a Redactor at the begin of all streams.
 func (s *Set) NewRedactor() *Redactor {
-	return &Redactor{set: s, automaton: s.automaton(), streams: map[domain.Stream]*stream{}, minHeld: minBegin,
-		spots: map[int64]int{}}
+	return &Redactor{
+		set: s, automaton: s.automaton(), streams: map[domain.Stream]*stream{}, spots: map[int64]int{},
+	}
 }
 
 // Again returns the Redactor that makes good what Late reports: all stored records go through it, as Visible made them,
 // in order and with their Seq, flushed Patient after each page and End after the last one. Those that come out Changed
-// are to be replaced. Where a secret lies around more than MaxHeld of other records, it is Late itself, so:
+// are to be replaced. A secret that straddles two pages can make that one late in turn, so:
 //
 //	for r.Late() {
 //		r = r.Again()
 //		…
 //	}
+//
+// It ends: what a pass finds the next one does not find again.
 func (r *Redactor) Again() *Redactor {
 	next := r.set.NewRedactor()
-	next.minHeld = 1 // nobody waits for it
 	next.known = r.spots
 	return next
 }
@@ -250,7 +251,7 @@ func (r *Redactor) findOpen(least int) {
 
 // held returns from which pending record on a patient flush holds.
 func (r *Redactor) held() int {
-	least := r.minHeld
+	least := minBegin
 	if len(r.spots) > maxSpots {
 		least = 1
 	}

@@ -113,6 +113,9 @@ func TestRedactor(t *testing.T) {
 		{"added, and around another", "hunter22",
 			[]string{"O:swordhunter22fish", "patient", "add:swordhunter22fish", "O:[redacted]fish, sword", "end"},
 			[][]string{{"1*O:sword[redacted]fish"}, {"2*O:[redacted][redacted], [redacted]"}}, true},
+		{"a short begin, then a shorter secret that is masked", "abbbaa|bbba",
+			[]string{"O:a", "O:b", "O:b", "patient", "O:b", "O:a", "patient", "O:a", "patient"},
+			[][]string{{"1 O:a", "2 O:b", "3 O:b"}, {}, {"4*O:[redacted]", "5*O:[redacted]", "6*O:[redacted]"}}, true},
 		{"what is redacted stays", "redacted|[redacted] x|d]ab",
 			[]string{"O:[redacted] x [redacted]ab redacted", "end"},
 			[][]string{{"1*O:[redacted] x [redacted]ab [redacted]"}}, false},
@@ -170,6 +173,20 @@ func TestAgain(t *testing.T) {
 	}
 	if again.Late() {
 		t.Error("the second pass is late")
+	}
+}
+
+func TestAgainAfterRelease(t *testing.T) {
+	t.Parallel()
+	s := setOf(t, "hunter22")
+	r := s.NewRedactor()
+	play(t, s, r, "O:a hun", "patient", "O:te", "release", "O:r22", "end")
+	if !r.Late() {
+		t.Fatal("not late")
+	}
+	got := play(t, s, r.Again(), "O:a hun", "O:[redacted]", "O:[redacted]", "end")
+	if want := `[["1*O:a [redacted]" "2 O:[redacted]" "3 O:[redacted]"]]`; fmt.Sprintf("%q", got) != want {
+		t.Errorf("gave\n%q, want\n%s", got, want)
 	}
 }
 
