@@ -1,26 +1,24 @@
 package redact
 
-import (
-	"fmt"
-	"strings"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
-// Visible makes valid UTF-8 of b: each byte that is not part of a valid character shows as \xNN, all else, control
-// characters included, stays as it is (JSON escapes them). It comes after redaction.
+// Visible makes valid UTF-8 of b: each byte that is not part of a valid character shows as \xNN, so that b may become
+// four times as long; all else, control characters included, stays as it is (JSON escapes them). It comes after
+// redaction.
 func Visible(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}
-	var out strings.Builder
+	const digits = "0123456789abcdef"
+	out := make([]byte, 0, len(b)+len(b)/8)
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		if r == utf8.RuneError && n == 1 {
-			fmt.Fprintf(&out, `\x%02x`, b[0])
+			out = append(out, '\\', 'x', digits[b[0]>>4], digits[b[0]&15])
 		} else {
-			out.Write(b[:n])
+			out = append(out, b[:n]...)
 		}
 		b = b[n:]
 	}
-	return out.String()
+	return string(out)
 }
