@@ -105,7 +105,7 @@ func BenchmarkBuild(b *testing.B) {
 	pem := "-----BEGIN PRIVATE KEY-----\n" + wrap(strings.Repeat("MIIEvQIBADANBgkq/khiG9w0+", 64), 64) + "\n-----END PRIVATE KEY-----\n"
 	for name, values := range map[string][]string{
 		"passwords=1": passwords(1), "passwords=100": passwords(100), "pem": {pem},
-		"full": {strings.Repeat(pem, MaxBytes/len(pem))}, "worst": {"é/" + strings.Repeat("<", MaxBytes-3)},
+		"worst": {"é/" + strings.Repeat("<", MaxBytes/64)},
 	} {
 		b.Run(name, func(b *testing.B) {
 			s := setOf(b, values...)
