@@ -10,24 +10,21 @@ import (
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
-func TestMain(m *testing.M) { runtimetest.Main(m) }
+var packageDir string
 
-func suite(t *testing.T) runtimetest.Suite {
-	t.Helper()
-	dir := t.TempDir()
-	if err := runtimetest.LayOut(dir); err != nil {
-		t.Fatal(err)
-	}
-	return runtimetest.Suite{Runtime: goruntime.Runtime{}, Package: dir, Manifest: manifest.Manifest{
+func TestMain(m *testing.M) { runtimetest.Main(m, func(dir string) { packageDir = dir }) }
+
+func suite() runtimetest.Suite {
+	return runtimetest.Suite{Runtime: goruntime.Runtime{}, Package: packageDir, Manifest: manifest.Manifest{
 		Name: "Torture", Runtime: manifest.Go, Cmdlets: runtimetest.Cmdlets(),
 		Binaries: map[string]string{goruntime.Platform: runtimetest.ScriptName},
 	}}
 }
 
-func TestRuntime(t *testing.T) { runtimetest.Run(t, suite(t)) }
+func TestRuntime(t *testing.T) { runtimetest.Run(t, suite()) }
 
 func TestBrokenProtocol(t *testing.T) {
-	s := suite(t)
+	s := suite()
 	for cmdlet, words := range map[string]string{
 		"Break-Kind":   "unknown kind of frame 0x7f",
 		"Break-Place":  "a frame of kind 0x10 is out of place",
@@ -49,7 +46,7 @@ func TestExecutableMissing(t *testing.T) {
 		"outside of the package": func(m *manifest.Manifest) { m.Binaries = map[string]string{goruntime.Platform: "../../bin/true"} },
 		"lacks its executable":   func(m *manifest.Manifest) { m.Binaries = map[string]string{goruntime.Platform: "bin/none"} },
 	} {
-		s := suite(t)
+		s := suite()
 		edit(&s.Manifest)
 		end, h := s.Do(t, "Write-All", nil)
 		if end.Failure == nil || end.Failure.Code != errors.ScriptRuntimeMissing {

@@ -1,5 +1,5 @@
 // Package runtimetest is what every runtime has to pass: it runs the cmdlets of Cmdlets through the runtime, in a real
-// room. The package that provides them is the test binary itself for Go (Script); another runtime brings its own.
+// room. For Go the package that provides them is made of the command script; another runtime brings its own.
 package runtimetest
 
 import (
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,22 +24,23 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// Main is the TestMain of a package whose test binary is the script.
-func Main(m *testing.M) {
-	if filepath.Base(os.Args[0]) == ScriptName {
-		Script()
-		os.Exit(0)
+// Main is the TestMain of a package that needs the script's package: it is laid out in the directory that use gets.
+func Main(m *testing.M, use func(dir string)) {
+	dir, err := os.MkdirTemp("", "airlock-script")
+	if err == nil {
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, ScriptName), "github.com/airlock-run/airlock/executor/internal/runtimetest/script")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		build.Stderr = os.Stderr
+		err = build.Run()
 	}
-	os.Exit(m.Run())
-}
-
-// LayOut lays the script's package out in dir: the test binary under ScriptName.
-func LayOut(dir string) error {
-	data, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "the script's package cannot be made:", err)
+		os.Exit(1)
 	}
-	return os.WriteFile(filepath.Join(dir, ScriptName), data, 0o555)
+	use(dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // Suite is what is tested.

@@ -19,7 +19,7 @@ import (
 	"github.com/airlock-run/airlock/sdk/wire"
 )
 
-// ScriptName is the name under which the test binary runs as the script.
+// ScriptName is the path of the executable in the script's package.
 const ScriptName = "airlock-test-script"
 
 // Cmdlets are the cmdlets of the script, and of whatever takes its place for another runtime.
@@ -67,6 +67,7 @@ type script struct {
 	r        *wire.Reader
 	start    wire.Start
 	canceled chan string // the reason
+	left     int         // pid of a child
 
 	mu sync.Mutex
 	w  *bufio.Writer
@@ -139,7 +140,7 @@ func (s *script) log(what string) {
 	if err != nil {
 		s.end("the log cannot be opened: "+err.Error(), nil)
 	}
-	fmt.Fprintf(f, "%s %s %s\n", what, s.start.SddcResourceID, s.start.ExecutionName)
+	fmt.Fprintf(f, "%s %s %s %d %d\n", what, s.start.SddcResourceID, s.start.ExecutionName, os.Getpid(), s.left)
 	f.Close()
 }
 
@@ -223,7 +224,7 @@ var cmdlets = map[string]func(*script){
 		s.end("The disk is too small.", map[string]string{"kept": "no"})
 	},
 	"Stop-Hard":    func(s *script) { s.write(wire.KindOutput, "before the end"); os.Exit(3) },
-	"Stop-Killed":  func(*script) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} },
+	"Stop-Killed":  func(*script) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); forever() },
 	"Update-Cloud": func(s *script) { s.waitFor() },
 	"Wait-Cancel": func(s *script) { // ends well when it is asked to end
 		s.write(wire.KindOutput, "ready")
@@ -232,7 +233,7 @@ var cmdlets = map[string]func(*script){
 		s.set("canceled", &v)
 		s.end("", map[string]string{"kept": "no"})
 	},
-	"Wait-Forever": func(s *script) { s.write(wire.KindOutput, "ready"); select {} },
+	"Wait-Forever": func(s *script) { s.write(wire.KindOutput, "ready"); forever() },
 	"Write-Flood": func(s *script) {
 		for line := strings.Repeat("flood ", 20); ; {
 			s.frame(wire.KindOutput, []byte(line))
@@ -244,7 +245,7 @@ var cmdlets = map[string]func(*script){
 		}
 		s.write(wire.KindOutput, "ready")
 		if s.arg("Wait") != "" {
-			select {}
+			forever()
 		}
 	},
 	"Write-Log": func(s *script) { // start and end in an append-only file; in between it waits
@@ -252,7 +253,14 @@ var cmdlets = map[string]func(*script){
 		s.waitFor()
 		s.log("end")
 	},
-	"Close-Socket": func(s *script) { s.conn.Close(); _ = syscall.Close(wire.FD); select {} },
+	"Write-LogAndSecret": func(s *script) { // the same with a child that stays, and a secret with the execution's name
+		s.child("same")
+		s.log("start")
+		s.set(s.start.ExecutionName, &s.start.ExecutionID)
+		s.waitFor()
+		s.log("end")
+	},
+	"Close-Socket": func(s *script) { s.conn.Close(); _ = syscall.Close(wire.FD); forever() },
 	"Break-Kind":   func(s *script) { s.raw([]byte{0, 0, 0, 1, 0x7f}) },
 	"Break-Place":  func(s *script) { s.raw([]byte{0, 0, 0, 3, byte(wire.KindHello), '{', '}'}) },
 	"Break-Size":   func(s *script) { s.raw([]byte{0xff, 0xff, 0xff, 0xff, byte(wire.KindOutput)}) },
@@ -260,9 +268,16 @@ var cmdlets = map[string]func(*script){
 	"Break-Secret": func(s *script) { s.raw([]byte{0, 0, 0, 2, byte(wire.KindSecret), '['}) },
 }
 
+// forever waits: unlike an empty select it is no deadlock to Go's runtime where nothing else goes on.
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
 func (s *script) raw(b []byte) {
 	_, _ = s.conn.Write(b)
-	select {}
+	forever()
 }
 
 // waitFor waits until the file of the parameter Until is there, at most ten seconds; or Milliseconds.
@@ -294,7 +309,8 @@ func (s *script) child(kind string) {
 	if err := c.Start(); err != nil {
 		s.end(err.Error(), nil)
 	}
-	s.write(wire.KindInformation, fmt.Sprintf("%s %d", kind, c.Process.Pid))
+	s.left = c.Process.Pid
+	s.write(wire.KindInformation, fmt.Sprintf("%s %d", kind, s.left))
 }
 
 // writeSecret shows what it must not show, in every way that a script might.

@@ -1,0 +1,5 @@
+package executor_test
+
+const serverName = "airlock-test-server"
+
+func serve() {}

@@ -1,0 +1,26 @@
+package executor
+
+import (
+	"time"
+
+	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/sdk/manifest"
+)
+
+// SetBounds shortens the times of the contracts; 0 leaves one as it is.
+func (e *Executor) SetBounds(preparation, grace, retry time.Duration) {
+	if preparation != 0 {
+		e.bounds.preparation = preparation
+	}
+	if grace != 0 {
+		e.bounds.grace = grace
+	}
+	if retry != 0 {
+		e.bounds.retry = retry
+	}
+}
+
+// WrapRuntime puts a runtime around the one of Go packages.
+func (e *Executor) WrapRuntime(wrap func(runtime.Runtime) runtime.Runtime) {
+	e.runtimes[manifest.Go] = wrap(e.runtimes[manifest.Go])
+}
