@@ -87,6 +87,20 @@ func (f *fixture) open(t testing.TB, id string) (domain.Grant, func()) {
 	return g, end
 }
 
+// nothingLeft checks that the private cloud has no session of the broker's any more. It logged out; that its SSH
+// connections are closed takes the hosts a moment to see.
+func (f *fixture) nothingLeft(t testing.TB) {
+	t.Helper()
+	if n := f.cloud.Open().Sessions; n != 0 {
+		t.Errorf("%d sessions of vCenter are left after the grant's end", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := f.cloud.WaitIdle(ctx); err != nil {
+		t.Errorf("%+v are left open after the grant's end: %v", f.cloud.Open(), err)
+	}
+}
+
 func wait[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
 	select {

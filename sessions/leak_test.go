@@ -80,7 +80,7 @@ func listenIn(t testing.TB, f *fixture) *wire {
 	return w
 }
 
-var inHeader = regexp.MustCompile(`<vcSessionCookie>([^<]*)<`)
+var inHeader = regexp.MustCompile(`<vcSessionCookie[^>]*>([^<]*)<`)
 
 // sessions are the ids by which the broker is known to vCenter.
 func (w *wire) sessions() map[string]string {

@@ -118,9 +118,7 @@ func TestVCenterWithTheTokenOnly(t *testing.T) {
 		}
 	}
 	end()
-	if open := f.cloud.Open(); open.Sessions != 0 {
-		t.Errorf("%d sessions of vCenter are left after the grant's end", open.Sessions)
-	}
+	f.nothingLeft(t)
 	for _, action := range []string{"vcenter/logout", "vcenter/logout-rest", "vcenter/logout-sso", "sessions/close"} {
 		if n := f.events.count(action, "ok"); n != 1 {
 			t.Errorf("%d events %s; want 1", n, action)
@@ -185,9 +183,7 @@ func TestLongPollEndsWithTheGrant(t *testing.T) {
 	if err := wait(t, failed, "the end of the long poll"); err == nil {
 		t.Error("the long poll answered; want that it was cut")
 	}
-	if open := f.cloud.Open(); open.Sessions != 0 {
-		t.Errorf("%d sessions of vCenter are left", open.Sessions)
-	}
+	f.nothingLeft(t)
 	if _, err := methods.GetCurrentTime(t.Context(), vc); err == nil {
 		t.Error("a call after the grant's end was answered")
 	}

@@ -64,23 +64,28 @@ func (p *proxy) pass(up, down ssh.Channel, requests, answers <-chan *ssh.Request
 		output.Wait()
 		_ = down.CloseWrite()
 	})
-	said.Go(func() { forward(answers, down, fromHost) })
+	said.Go(func() { forward(answers, down, fromHost, new(sync.Mutex)) })
 	all.Go(func() {
 		_, _ = io.Copy(up, down)
 		_ = up.CloseWrite()
 	})
+	var asking sync.Mutex // held until an answer is passed on: the host of a short command closes right after it
 	all.Go(func() {
-		forward(requests, up, p.fromScript)
+		forward(requests, up, p.fromScript, &asking)
 		_ = up.Close() // the script has closed its end
 	})
 	said.Wait()
+	asking.Lock()
 	_ = down.Close()
+	asking.Unlock()
 	all.Wait()
 }
 
-// forward sends each request that may pass to the other side, and its answer back, until requests is closed.
-func forward(requests <-chan *ssh.Request, to ssh.Channel, may func(*ssh.Request) bool) {
+// forward sends each request that may pass to the other side, and its answer back, until requests is closed. It holds
+// asking from one to the other.
+func forward(requests <-chan *ssh.Request, to ssh.Channel, may func(*ssh.Request) bool, asking *sync.Mutex) {
 	for r := range requests {
+		asking.Lock()
 		done := false
 		if may(r) {
 			done, _ = to.SendRequest(r.Type, r.WantReply, r.Payload)
@@ -88,6 +93,7 @@ func forward(requests <-chan *ssh.Request, to ssh.Channel, may func(*ssh.Request
 		if r.WantReply {
 			_ = r.Reply(done, nil)
 		}
+		asking.Unlock()
 	}
 }
 

@@ -3,7 +3,6 @@ package vcproxy
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -93,7 +92,8 @@ func audited[T any](l *logins, action string, login func(context.Context, *url.U
 	}
 }
 
-// explain makes the error of a login one for the user. A refusal is final: tried again, it would lock the account.
+// explain makes the error of a login, as govmomi gave it, one for the user. A refusal is final: tried again, it would
+// lock the account.
 func (l *logins) explain(err error) error {
 	if e := (*errors.Error)(nil); errors.As(err, &e) {
 		return err
@@ -110,15 +110,15 @@ func (l *logins) loginVim(ctx context.Context, user *url.Userinfo) (*vimLogin, e
 	sc := l.base.NewServiceClient(vim25.Path, vim25.Namespace)
 	client, err := vim25.NewClient(ctx, sc)
 	if err != nil {
-		return nil, fmt.Errorf("service content: %w", err)
+		return nil, err
 	}
 	m := session.NewManager(client)
 	if err := m.Login(ctx, user); err != nil {
-		return nil, fmt.Errorf("login: %w", err)
+		return nil, err
 	}
 	cookie := client.SessionCookie()
 	if cookie == nil {
-		return nil, fmt.Errorf("login: the answer carries no cookie %s", vimsoap.SessionCookieName)
+		return nil, errors.New("the answer to Login carries no session cookie")
 	}
 	return &vimLogin{client, m, cookies(sc), cookie.Value}, nil
 }
@@ -135,7 +135,7 @@ func cookies(c *vimsoap.Client) string {
 func (l *logins) loginREST(ctx context.Context, user *url.Userinfo) (*vapi.Client, error) {
 	c := vapi.NewClient(&vim25.Client{Client: l.base})
 	if err := c.Login(ctx, user); err != nil {
-		return nil, fmt.Errorf("REST login: %w", err)
+		return nil, err
 	}
 	return c, nil
 }
@@ -154,18 +154,18 @@ func (l *logins) loginSSO(ctx context.Context, user *url.Userinfo) (*ssoadmin.Cl
 	tokens := vim.client.NewServiceClient(sts.Path+"/"+domain, sts.Namespace)
 	signer, err := (&sts.Client{Client: tokens, RoundTripper: tokens}).Issue(ctx, sts.TokenRequest{Userinfo: user})
 	if err != nil {
-		return nil, fmt.Errorf("security token: %w", err)
+		return nil, err
 	}
 	sc := vim.client.NewServiceClient(ssoadmin.Path+"/"+domain, ssoadmin.Namespace) // with vim's cookie, as vcsim wants it
 	sc.Version = ssoadmin.Version
 	c := &ssoadmin.Client{Client: sc, RoundTripper: sc, Domain: domain}
 	content, err := methods.SsoAdminServiceInstance(ctx, c, &types.SsoAdminServiceInstance{This: ssoadmin.ServiceInstance})
 	if err != nil {
-		return nil, fmt.Errorf("SSO service content: %w", err)
+		return nil, err
 	}
 	c.ServiceContent = content.Returnval
 	if err := c.Login(c.WithHeader(ctx, vimsoap.Header{Security: signer})); err != nil {
-		return nil, fmt.Errorf("SSO login: %w", err)
+		return nil, err
 	}
 	return c, nil
 }

@@ -1,0 +1,178 @@
+package sessions_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/fault"
+	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/vapi/tags"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/airlock-run/airlock/sdk/secret"
+)
+
+// ask sends one request as it is and returns status and body.
+func (s *script) ask(t testing.TB, method, path, body string, headers ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.VCenter.Host+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := s.soapClient(t).DefaultTransport().RoundTrip(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(answer)
+}
+
+func envelopeOf(inner string) string {
+	return `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>` +
+		inner + `</soapenv:Body></soapenv:Envelope>`
+}
+
+func call(method string) string {
+	return envelopeOf(`<` + method + ` xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this></` + method + `>`)
+}
+
+func TestWithoutTheToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g, _ := f.open(t, "one")
+	other, _ := f.open(t, "two")
+	for name, token := range map[string]secret.Text{
+		"no": {}, "a wrong": secret.New("wrong"), "another execution's": other.Token, "a password as": f.cloud.VCenter().Password,
+	} {
+		stranger := &script{Grant: g}
+		stranger.Token = token
+		c := stranger.soapClient(t)
+		if token.IsEmpty() {
+			c.Jar = nil
+		}
+		_, err := methods.GetCurrentTime(t.Context(), c)
+		if !fault.Is(err, &types.NotAuthenticated{}) {
+			t.Errorf("%s token: CurrentTime = %v; want NotAuthenticated", name, err)
+		}
+		rc := stranger.rest(t)
+		if _, err := tags.NewManager(rc).ListTags(t.Context()); err == nil || !strings.Contains(err.Error(), "401") {
+			t.Errorf("%s token: ListTags = %v; want 401", name, err)
+		}
+		if status, _ := stranger.ask(t, "GET", "/folder/x?dsName=LocalDS_0", "", "Cookie", "vmware_soap_session="+token.Reveal()); status != 401 {
+			t.Errorf("%s token: GET /folder = %d; want 401", name, status)
+		}
+	}
+	if f.cloud.Open().Sessions != 0 || f.events.count("vcenter/login", "ok") != 0 {
+		t.Error("a stranger made the broker log in")
+	}
+	if !f.events.has("vcenter/refused", "no-session", "/sdk CurrentTime") {
+		t.Error("the refusals are not audited")
+	}
+	// What clients call before they log in passes.
+	s := &script{Grant: g}
+	if status, body := s.ask(t, "POST", "/sdk", envelopeOf(`<RetrieveServiceContent xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></RetrieveServiceContent>`),
+		"Content-Type", "text/xml"); status != 200 || !strings.Contains(body, "sessionManager") {
+		t.Errorf("RetrieveServiceContent without a session = %d %.200s", status, body)
+	}
+	if status, body := s.ask(t, "GET", "/sdk/vimServiceVersions.xml", ""); status != 200 || !strings.Contains(body, "urn:vim25") {
+		t.Errorf("vimServiceVersions.xml = %d %.200s", status, body)
+	}
+}
+
+func TestWaysOutAreClosed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g, _ := f.open(t, "one")
+	s := &script{Grant: g}
+	vc := s.vim(t)
+	m := session.NewManager(vc)
+	vcenter := f.cloud.VCenter()
+	for name, try := range map[string]func() error{
+		"Login": func() error {
+			return m.Login(t.Context(), url.UserPassword(vcenter.User, vcenter.Password.Reveal()))
+		},
+		"LoginByToken":       func() error { return m.LoginByToken(t.Context()) },
+		"AcquireCloneTicket": func() error { _, err := m.AcquireCloneTicket(t.Context()); return err },
+		"CloneSession":       func() error { return m.CloneSession(t.Context(), "ticket") },
+		"AcquireGenericServiceTicket": func() error {
+			_, err := m.AcquireGenericServiceTicket(t.Context(), &types.SessionManagerHttpServiceRequestSpec{})
+			return err
+		},
+		"ImpersonateUser":  func() error { return m.ImpersonateUser(t.Context(), "administrator") },
+		"TerminateSession": func() error { return m.TerminateSession(t.Context(), []string{"x"}) },
+	} {
+		err := try()
+		if !fault.Is(err, &types.RestrictedByAdministrator{}) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s = %v; want a fault RestrictedByAdministrator that names it", name, err)
+		}
+	}
+	for what, refused := range map[string]struct{ method, path, body, rule, says string }{
+		"other logins":    {"POST", "/sdk", call("LoginExtensionByCertificate"), "no-other-login", "LoginExtensionByCertificate"},
+		"odd case":        {"POST", "/sdk", call("lOGIN"), "no-other-login", "lOGIN"},
+		"with a prefix":   {"POST", "/sdk", envelopeOf(`<x:Login xmlns:x="urn:vim25"/>`), "no-other-login", "Login"},
+		"below /sdk":      {"POST", "/sdk/vimService", call("Login"), "no-other-login", "Login"},
+		"SSO login":       {"POST", "/sso-adminserver/sdk/vsphere.local", call("Login"), "no-other-login", "Login"},
+		"STS":             {"POST", "/sts/STSService/vsphere.local", call("RequestSecurityToken"), "no-other-login", "RequestSecurityToken"},
+		"two methods":     {"POST", "/sdk", envelopeOf(`<CurrentTime/><Login/>`), "form", "more than one"},
+		"a comment":       {"POST", "/sdk", envelopeOf(`<!-- --><Login/>`), "form", "comment"},
+		"a DTD":           {"POST", "/sdk", `<!DOCTYPE x>` + call("Login"), "form", "DTD"},
+		"not XML":         {"POST", "/sdk", "hello", "form", "cannot read"},
+		"too large":       {"POST", "/sdk", strings.Repeat(" ", 4<<20+1), "form", "4 MiB"},
+		"SOAP by GET":     {"GET", "/sdk", "", "form", "POST"},
+		"VI-JSON":         {"POST", "/sdk/vim25/8.0.1.0/SessionManager/SessionManager/Login", "{}", "path-closed", "/sdk/vim25/8.0.1.0"},
+		"MOB":             {"GET", "/mob/?moid=SessionManager", "", "path-closed", "/mob/"},
+		"JSON-RPC":        {"POST", "/api", "{}", "path-closed", "/api"},
+		"JSON-RPC, slash": {"POST", "/api/", "{}", "path-closed", "/api/"},
+		"dots":            {"POST", "/rest/../mob", "", "path-closed", ""},
+		"hidden dots":     {"GET", "/folder/%2e%2e/mob", "", "path-closed", ""},
+		"hidden slash":    {"GET", "/folder/..%2fmob", "", "path-closed", ""},
+		"double slash":    {"POST", "//sdk", call("CurrentTime"), "path-closed", ""},
+		"the root":        {"GET", "/", "", "path-closed", ""},
+		"new session":     {"POST", "/rest/com/vmware/cis/session", "", "no-other-login", "a new session"},
+		"new API session": {"POST", "/api/session", "", "no-other-login", "a new session"},
+		"odd slash":       {"POST", "/api/session/", "", "no-other-login", "a new session"},
+		"two actions":     {"POST", "/rest/com/vmware/cis/session?~action=get&~action=create", "", "no-other-login", "a new session"},
+		"other method":    {"POST", "/rest/com/vmware/cis/session?~method=DELETE", "", "form", "~method"},
+		"token exchange":  {"POST", "/api/vcenter/tokenservice/token-exchange", "{}", "no-other-login", "token exchange"},
+		"TRACE":           {"TRACE", "/sdk", "", "form", "TRACE"},
+	} {
+		headers := []string{"Content-Type", "text/xml; charset=utf-8", "Cookie", "vmware_soap_session=" + g.Token.Reveal()}
+		if strings.HasPrefix(refused.path, "/rest/") || strings.HasPrefix(refused.path, "/api") {
+			headers = []string{"Vmware-Api-Session-Id", g.Token.Reveal()}
+		}
+		before := f.events.count("vcenter/refused", refused.rule)
+		status, body := s.ask(t, refused.method, refused.path, refused.body, headers...)
+		if status < 400 || !strings.Contains(body, refused.says) {
+			t.Errorf("%s: %s %s = %d %.300s; want a refusal that says %q", what, refused.method, refused.path, status, body, refused.says)
+		}
+		if f.events.count("vcenter/refused", refused.rule) != before+1 {
+			t.Errorf("%s: %s %s is not audited under the rule %s", what, refused.method, refused.path, refused.rule)
+		}
+	}
+	for what, headers := range map[string][]string{
+		"gzip":         {"Content-Type", "text/xml", "Content-Encoding", "gzip"},
+		"UTF-16":       {"Content-Type", "text/xml; charset=utf-16"},
+		"other type":   {"Content-Type", "multipart/related; boundary=x"},
+		"no type":      {"Content-Type", ""},
+		"second token": {"Content-Type", "text/xml", "Cookie", "vmware_soap_session=" + g.Token.Reveal() + "; vmware_soap_session=other"},
+	} {
+		headers = append([]string{"Cookie", "vmware_soap_session=" + g.Token.Reveal()}, headers...)
+		if status, body := s.ask(t, "POST", "/sdk", call("CurrentTime"), headers...); status != 500 || !strings.Contains(body, "Fault>") {
+			t.Errorf("%s: %d %.300s; want a fault", what, status, body)
+		}
+	}
+	if n := f.cloud.Open().Sessions; n != 1 {
+		t.Errorf("%d sessions of vCenter are open; want the one of the broker's", n)
+	}
+}
