@@ -14,6 +14,7 @@ import (
 	"go/types"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/sdk/manifest"
@@ -50,7 +51,7 @@ func Read(ctx context.Context, dir, platform string) (manifest.Manifest, error) 
 		return manifest.Manifest{}, fmt.Errorf("the source in %s cannot be loaded: %w", dir, err)
 	}
 	if len(list) != 1 {
-		return manifest.Manifest{}, fmt.Errorf("%s holds %d Go packages, want one", dir, len(list))
+		return manifest.Manifest{}, fmt.Errorf("%s holds no Go package: it needs Go files, and a go.mod there or above", dir)
 	}
 	r := reader{pkg: list[0], dir: dir}
 	if err := r.sound(); err != nil {
@@ -71,10 +72,14 @@ type reader struct {
 
 // sound says whether the package is a program that compiles.
 func (r *reader) sound() error {
-	if len(r.pkg.Errors) > 0 {
+	if failures := r.pkg.Errors; len(failures) > 0 {
+		inSource := func(e packages.Error) bool { return e.Kind == packages.ParseError || e.Kind == packages.TypeError }
+		if slices.ContainsFunc(failures, inSource) { // then the go command's own errors say the same again
+			failures = slices.DeleteFunc(slices.Clone(failures), func(e packages.Error) bool { return !inSource(e) })
+		}
 		const most = 5
 		var lines []string
-		for _, e := range r.pkg.Errors[:min(most, len(r.pkg.Errors))] {
+		for _, e := range failures[:min(most, len(failures))] {
 			lines = append(lines, strings.ReplaceAll(e.Error(), r.dir+string(filepath.Separator), ""))
 		}
 		return fmt.Errorf("the source does not compile: %s", strings.Join(lines, "; "))
