@@ -192,8 +192,8 @@ var cmdlets = map[string]func(*script){
 		s.set("made-by-script", &v)
 		s.set("removed", nil)
 	},
-	"Set-Late": func(s *script) { // shows a secret before Airlock knows it
-		v := s.arg("Value")
+	"Set-Late": func(s *script) { // shows a secret before Airlock knows it; it comes in halves, as what is no secret yet
+		v := s.arg("Half") + s.arg("Rest")
 		for i := range 2000 {
 			s.write(wire.KindOutput, fmt.Sprintf("%d: it will be %s", i, v))
 		}
