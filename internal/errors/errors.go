@@ -81,5 +81,8 @@ func Is(err, target error) bool { return errors.Is(err, target) }
 // As is errors.As of the standard library.
 func As(err error, target any) bool { return errors.As(err, target) }
 
+// AsType is errors.AsType of the standard library.
+func AsType[E error](err error) (E, bool) { return errors.AsType[E](err) }
+
 // Join is errors.Join of the standard library.
 func Join(errs ...error) error { return errors.Join(errs...) }

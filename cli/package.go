@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/packages"
+)
+
+func (a *app) packageCommand() *cobra.Command {
+	return group("package", "Packages, for vendors", a.packagePack())
+}
+
+func (a *app) packagePack() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "pack DIR",
+		Short: "Make a .nupkg of the Go source of a package",
+		Long: `Make a .nupkg of the Go source of a package: the declarations are read from the source, nothing of it is run; a
+static binary is built for each platform. The same source gives the same package. A directory that holds an airlock.json
+is packed as it is.`,
+		Args: cobra.ExactArgs(1),
+	}
+	out := cmd.Flags().String("out", ".", "directory for the .nupkg")
+	platforms := cmd.Flags().StringSlice("platform", nil, "platforms to build for, such as linux/amd64,linux/arm64 (default: Linux on this machine's processor)")
+	cmd.RunE = does(func(ctx context.Context, args []string) error {
+		progress := func(what string) {
+			if terminal(a.stderr) {
+				fmt.Fprintln(a.stderr, what)
+			}
+		}
+		packed, err := packages.Pack(ctx, args[0], *out, packages.PackOptions{Platforms: *platforms, Progress: progress})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.printJSON(map[string]string{"name": packed.Manifest.Name, "version": packed.Manifest.Version, "path": packed.Path, "sha256": packed.Digest})
+		}
+		return a.printPairs("package", packed.Manifest.Name+"@"+packed.Manifest.Version, "path", packed.Path, "sha256", packed.Digest)
+	})
+	return cmd
+}

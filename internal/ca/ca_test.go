@@ -1,0 +1,45 @@
+package ca_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/ca"
+)
+
+func TestOnlyTheHostsOfTheRequestAreTrusted(t *testing.T) {
+	t.Parallel()
+	pem, cert, err := ca.Issue(ca.Request{Name: "an authority", Hosts: []string{"vc.example", "127.0.0.1"}, Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherPEM, _, err := ca.Issue(ca.Request{Name: "an authority", Hosts: []string{"vc.example"}, Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, host string
+		authority  []byte
+		ok         bool
+	}{
+		{"by name", "vc.example", pem, true},
+		{"by address", "127.0.0.1", pem, true},
+		{"another name", "esx.example", pem, false},
+		{"another authority", "vc.example", otherPEM, false},
+	} {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(c.authority)
+		server, client := net.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- tls.Server(server, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake() }()
+		err := tls.Client(client, &tls.Config{RootCAs: roots, ServerName: c.host}).Handshake()
+		client.Close()
+		<-ended
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
