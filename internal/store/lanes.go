@@ -23,9 +23,9 @@ func updateLane(t *tx, cloud string, waiting int) error {
 	return err
 }
 
-// Claim takes at most max executions, each the first of a private cloud where nothing runs, those that have waited
+// Claim takes some executions, at most as many as most says, each the first of a private cloud where nothing runs, those that have waited
 // longest first. They are Running from then on, with a fence of their own. node says in the database who took them.
-func (s *Store) Claim(ctx context.Context, node string, max int) ([]domain.Claim, error) {
+func (s *Store) Claim(ctx context.Context, node string, most int) ([]domain.Claim, error) {
 	const claimable = `FROM lanes WHERE running IS NULL AND head IS NOT NULL`
 	any, err := read(ctx, s, func(v view) (any bool, err error) {
 		return any, v.row(`SELECT EXISTS (SELECT 1 ` + claimable + `)`).Scan(&any)
@@ -37,7 +37,7 @@ func (s *Store) Claim(ctx context.Context, node string, max int) ([]domain.Claim
 	var claims []domain.Claim
 	err = s.write(ctx, func(t *tx) error {
 		claims = nil
-		clouds, err := list(t.view, scanText, `SELECT cloud `+claimable+` ORDER BY head LIMIT $1`, max)
+		clouds, err := list(t.view, scanText, `SELECT cloud `+claimable+` ORDER BY head LIMIT $1`, max(most, 0))
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
@@ -30,10 +32,10 @@ const (
 )
 
 // In WAL mode with synchronous FULL a commit is on the disk when it returns. secure_delete overwrites what is
-// removed. Nobody else writes the file, so the time-out is met only by a checkpoint that waits for readers.
+// removed.
 var pragmas = []string{
-	"busy_timeout(100)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)",
-	"temp_store(MEMORY)", "journal_size_limit(16777216)",
+	"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "foreign_keys(ON)", "temp_store(MEMORY)",
+	"journal_size_limit(16777216)",
 }
 
 // lockFile takes the lock that keeps a second process from the state file. The lock goes with the returned file.
@@ -53,8 +55,20 @@ func lockFile(path string) (*os.File, error) {
 	return nil, errors.Newf(errors.Conflict, "The state file %s is in use by another Airlock process; stop that one, or use another state directory.", path)
 }
 
-// openSQLite opens the writer's and the readers' connections to the file, and makes it if there is none.
-func openSQLite(path string) (writer, reader *sql.DB, err error) {
+func openSQLite(abs string, conns, busyMillis int, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_busy_timeout": {strconv.Itoa(busyMillis)}, "_pragma": pragmas, "_dqs": {"0"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// openFile makes the file where there is none, refuses one that is not ours as it is, and opens the writer's
+// connection and the readers'.
+func openFile(ctx context.Context, path string) (writer, reader *sql.DB, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, nil, err
@@ -64,44 +78,51 @@ func openSQLite(path string) (writer, reader *sql.DB, err error) {
 		return nil, nil, errors.Because(err, errors.ServiceUnavailable, "The state file %s cannot be opened for writing; check its owner and permissions.", path)
 	}
 	f.Close()
-	open := func(max int, more ...string) (*sql.DB, error) {
-		q := url.Values{"_pragma": append(pragmas[:len(pragmas):len(pragmas)], more...), "_dqs": {"0"}}
-		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(max)
-		db.SetMaxIdleConns(max)
-		return db, nil
-	}
-	if writer, err = open(1); err != nil {
+	probe, err := openSQLite(abs, 1, 0)
+	if err != nil {
 		return nil, nil, err
 	}
-	if reader, err = open(readers, "query_only(ON)"); err != nil {
+	if err := errors.Join(inspect(ctx, probe, path), probe.Close()); err != nil {
+		return nil, nil, err
+	}
+	// Nobody else writes, so the writer meets its time-out only in a checkpoint that waits for readers.
+	if writer, err = openSQLite(abs, 1, 20, pragmas...); err != nil {
+		return nil, nil, err
+	}
+	if reader, err = openSQLite(abs, readers, 5000, append(slices.Clone(pragmas), "query_only(ON)")...); err != nil {
 		return nil, nil, errors.Join(err, writer.Close())
 	}
 	return writer, reader, nil
 }
 
-// migrate brings the schema up to date, each step in a transaction of its own. The version is in user_version.
-func migrate(ctx context.Context, conn *sql.Conn, path string) error {
-	var app, have, tables int
-	for query, dest := range map[string]*int{
-		"PRAGMA application_id": &app, "PRAGMA user_version": &have, "SELECT count(*) FROM sqlite_schema": &tables,
-	} {
-		if err := conn.QueryRowContext(ctx, query).Scan(dest); err != nil {
-			return err
-		}
-	}
-	if app != applicationID && tables > 0 {
+// inspect says whether the file is a state file that this version knows, or empty.
+func inspect(ctx context.Context, db *sql.DB, path string) error {
+	var app, tables, have int
+	err := db.QueryRowContext(ctx, `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id, pragma_user_version`).Scan(&app, &have, &tables)
+	steps, bad := schemaSteps()
+	switch {
+	case errors.Join(err, bad) != nil:
+		return errors.Join(err, bad)
+	case app != applicationID && tables > 0:
 		return notOurs(nil, path)
+	case have > len(steps):
+		return errors.Newf(errors.Conflict, "The state file %s has schema %d and this version of Airlock knows up to %d; use the version that wrote it, or a newer one.", path, have, len(steps))
 	}
-	steps, err := fs.Glob(sqliteSchema, "schema/sqlite/*.sql")
-	if err != nil {
+	return nil
+}
+
+func schemaSteps() ([]string, error) { return fs.Glob(sqliteSchema, "schema/sqlite/*.sql") }
+
+// migrate brings the schema up to date, each step in a transaction of its own. The version is in user_version.
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	var have int
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return err
 	}
-	if have > len(steps) {
-		return errors.Newf(errors.Conflict, "The state file %s has schema %d and this version of Airlock knows up to %d; use the version that wrote it, or a newer one.", path, have, len(steps))
+	steps, err := schemaSteps()
+	if err != nil {
+		return err
 	}
 	for n := have + 1; n <= len(steps); n++ {
 		step, err := sqliteSchema.ReadFile(steps[n-1])
@@ -110,8 +131,8 @@ func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 		}
 		script := fmt.Sprintf("%s; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", beginWrite, step, applicationID, n)
 		if _, err := conn.ExecContext(ctx, script); err != nil {
-			_, undo := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-			return errors.Join(fmt.Errorf("schema %d: %w", n, err), undo)
+			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // fails where it did not come to BEGIN
+			return fmt.Errorf("schema %d: %w", n, err)
 		}
 	}
 	return nil

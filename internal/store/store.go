@@ -76,14 +76,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
-	if s.writerDB, s.readerDB, err = openSQLite(s.path); err != nil {
+	if s.writerDB, s.readerDB, err = openFile(ctx, s.path); err != nil {
 		return err
 	}
 	conn, err := s.writerDB.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, conn, s.path); err != nil {
+	if err := migrate(ctx, conn); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	s.reader = &statements{db: s.readerDB}

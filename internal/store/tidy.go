@@ -16,7 +16,7 @@ const (
 // with their output, and at most limit operations whose execution went 24 hours ago. It says how many of both; when
 // that is 0 nothing is left to remove.
 func (s *Store) Expire(ctx context.Context, limit int) (n int, err error) {
-	now := s.now()
+	now, limit := s.now(), max(limit, 1)
 	due, err := read(ctx, s, func(v view) (due bool, err error) {
 		return due, v.row(`SELECT EXISTS (SELECT 1 FROM executions WHERE expires <= $1)
 			OR EXISTS (SELECT 1 FROM operations WHERE expires <= $1)`, now.UnixMicro()).Scan(&due)
