@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -14,8 +15,9 @@ import (
 )
 
 // None is the sandbox that isolates nothing: a process sees the machine as Airlock's own user does. It knows its
-// processes by their session (setsid(2)) and, should one have left that, by their HOME. The first process of a room
-// dies with Airlock (PR_SET_PDEATHSIG); what it has started is found by Recover.
+// processes by their session (setsid(2)) and, should one have left that, by what it has inherited: HOME, where it
+// stands, the pipes and sockets of the room. One that sheds all of that is beyond it. The first process of a room dies
+// with Airlock (PR_SET_PDEATHSIG); what it has started is found by Recover.
 type None struct {
 	boot   string
 	starts chan func()
@@ -63,6 +65,7 @@ type room struct {
 
 	mu        sync.Mutex
 	processes []*child
+	pipes     []string // that its processes were given
 	listeners []net.Listener
 }
 
@@ -98,13 +101,14 @@ func (r *room) Start(c Command) (Process, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.pipes = append(r.pipes, pipesOf(attr.Files)...)
 	p, err := r.none.start(c.Path, attr)
 	if err != nil {
 		return nil, err
 	}
 	started, _ := look(p.Pid)
 	started.boot = r.none.boot
-	ch := &child{room: r, process: p, id: started.identity}
+	ch := &child{process: p, id: started.identity, marks: marks{r.dir, slices.Clone(r.pipes)}}
 	r.processes = append(r.processes, ch)
 	if err := r.record(); err != nil {
 		ch.Kill()
@@ -146,9 +150,9 @@ func (r *room) Close() error {
 
 // child is the first process of a session.
 type child struct {
-	room    *room
 	process *os.Process
 	id      identity
+	marks   marks
 
 	once   sync.Once
 	how    string
@@ -170,7 +174,7 @@ func (c *child) reap() error {
 		}
 		c.Kill()
 		c.left = sweep(func(p process) bool {
-			return p.start >= c.id.start && (p.session == c.id.pid || hasHome(p.pid, c.room.dir))
+			return p.start >= c.id.start && (p.session == c.id.pid || c.marks.on(p.pid) || c.marks.within(p.pid))
 		})
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,21 +62,57 @@ func bootID() string {
 	return strings.TrimSpace(string(data))
 }
 
-// hasHome says whether the process was started with dir's home as HOME: a mark that what leaves the session keeps,
-// unless it means to hide.
-func hasHome(pid int, dir string) bool {
+// marks are what tells a room's process that has left the session: each is inherited, unless the process means to hide.
+type marks struct {
+	dir   string   // the work directory: HOME is in it
+	pipes []string // the room's pipes and sockets, as links in /proc/pid/fd name them
+}
+
+// on says whether the process has one of the marks.
+func (m marks) on(pid int) bool { return m.home(pid) || m.holds(pid) }
+
+func (m marks) home(pid int) bool {
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
 		return false
 	}
-	mark := []byte("HOME=" + filepath.Join(dir, Home) + "\x00")
+	mark := []byte("HOME=" + filepath.Join(m.dir, Home) + "\x00")
 	return bytes.HasPrefix(environ, mark) || bytes.Contains(environ, append([]byte{0}, mark...))
 }
 
-// within says whether the process stands in dir.
-func within(pid int, dir string) bool {
+// holds says whether the process has a pipe or socket of the room open. A child of Airlock's own that has forked and
+// is still to exec has them all, but also Airlock's executable.
+func (m marks) holds(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	own, ownErr := os.Readlink("/proc/self/exe")
+	if err != nil || ownErr != nil || exe == own {
+		return false
+	}
+	fds := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, _ := os.ReadDir(fds)
+	for _, e := range entries {
+		if to, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && slices.Contains(m.pipes, to) {
+			return true
+		}
+	}
+	return false
+}
+
+// within says whether the process stands in the work directory.
+func (m marks) within(pid int) bool {
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-	return err == nil && (cwd == dir || strings.HasPrefix(cwd, dir+"/"))
+	return err == nil && (cwd == m.dir || strings.HasPrefix(cwd, m.dir+"/"))
+}
+
+// pipesOf names those of the files that are pipes or sockets.
+func pipesOf(files []*os.File) (pipes []string) {
+	for _, f := range files {
+		to, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+		if err == nil && (strings.HasPrefix(to, "pipe:[") || strings.HasPrefix(to, "socket:[")) {
+			pipes = append(pipes, to)
+		}
+	}
+	return pipes
 }
 
 // sweep kills the processes that match until there are none. A process that the kernel does not let go of within

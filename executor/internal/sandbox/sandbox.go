@@ -39,7 +39,8 @@ type Room interface {
 
 // Command is what to start. The process gets an environment of HOME, TMPDIR, PATH and LANG, and no descriptor but
 // an empty standard input, the two given, and from 3 on Files. There is no way to give it arguments or variables:
-// what a script is told, it is told over a descriptor.
+// what a script is told, it is told over a descriptor. The files are the room's alone: who else holds one is taken for
+// one of the room's processes.
 type Command struct {
 	Path   string
 	Stdout *os.File

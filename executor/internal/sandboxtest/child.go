@@ -48,6 +48,7 @@ func child() {
 		fmt.Println("ready")
 		select {}
 	case "sleep":
+		hold(behaviour[1])
 		fmt.Println("a descendant is up")
 		select {}
 	case "dial":
@@ -84,19 +85,29 @@ func describe() {
 
 // descendant starts a child of the child that does not end by itself, and waits until it is up.
 func descendant(kind string) {
-	c := exec.Command(os.Args[0], "sleep")
+	c := exec.Command(os.Args[0], "sleep", filepath.Join(os.Getenv("TMPDIR"), lock))
 	switch kind {
 	case "group":
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	case "session":
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	case "daemon": // has left all but our output
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		c.Env, c.Dir = []string{"A=1"}, "/"
+	case "detached": // has left all but where it stands
+		syscall.CloseOnExec(3)
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		c.Env = []string{"A=1"}
 	}
-	// Its first words come over a pipe of its own, and it keeps our output open besides.
+	// Its first words come over a pipe of its own.
 	up, in, err := os.Pipe()
 	if err != nil {
 		fatal(err)
 	}
-	c.Stdout, c.Stderr = in, os.Stdout
+	c.Stdout = in
+	if kind != "detached" {
+		c.Stderr = os.Stdout
+	}
 	if err := c.Start(); err != nil {
 		fatal(err)
 	}
@@ -104,6 +115,20 @@ func descendant(kind string) {
 		fatal(err)
 	}
 }
+
+// hold locks a file for as long as the process lives.
+func hold(path string) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
+	}
+	if err != nil {
+		fatal(err)
+	}
+	held = f
+}
+
+var held *os.File
 
 // server is an Airlock that is going to be killed: it starts a process, and waits.
 func server(open Open) {
@@ -123,7 +148,7 @@ func server(open Open) {
 	if err := json.NewEncoder(tell).Encode([]string{"stay", kind}); err != nil {
 		fatal(err)
 	}
-	if _, err := r.Start(sandbox.Command{Path: exe, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{told}}); err != nil {
+	if _, err := r.Start(sandbox.Command{Path: exe, Stdout: os.Stdout, Stderr: os.Stdout, Files: []*os.File{told}}); err != nil {
 		fatal(err)
 	}
 	select {}

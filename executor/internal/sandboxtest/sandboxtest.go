@@ -108,6 +108,9 @@ func program(t *testing.T, name string) string {
 	return path
 }
 
+// kinds are the ways in which a descendant can go off.
+var kinds = []string{"same", "group", "session", "daemon", "detached"}
+
 // start starts the child with a behaviour. What it and its descendants write comes out of the pipe, which ends when
 // the last of them has ended.
 func (r *room) start(behaviour ...string) (sandbox.Process, *bufio.Reader) {
@@ -120,7 +123,7 @@ func (r *room) start(behaviour ...string) (sandbox.Process, *bufio.Reader) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p, err := r.Start(sandbox.Command{Path: r.exe, Stdout: in, Stderr: os.Stderr, Files: []*os.File{told}})
+	p, err := r.Start(sandbox.Command{Path: r.exe, Stdout: in, Stderr: in, Files: []*os.File{told}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -146,9 +149,19 @@ func readLine(t *testing.T, r *bufio.Reader) string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// wantGone waits until nobody is left who could write.
-func wantGone(t *testing.T, r io.Reader) {
+// lock is the file in TMPDIR that descendants hold a lock on.
+const lock = "lock"
+
+// wantGone checks that nobody is left: nobody who holds the lock, and nobody who could write.
+func wantGone(t *testing.T, dir string, r io.Reader) {
 	t.Helper()
+	if f, err := os.Open(filepath.Join(dir, sandbox.Tmp, lock)); err != nil {
+		t.Errorf("there was no descendant: %v", err)
+	} else if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Errorf("a descendant still runs: %v", err)
+	} else {
+		f.Close()
+	}
 	if rest, err := io.ReadAll(r); err != nil {
 		t.Errorf("something of the room still runs: %v (it wrote %q)", err, rest)
 	}
@@ -210,18 +223,18 @@ func testHow(t *testing.T, open Open) {
 }
 
 func testDescendants(t *testing.T, open Open) {
-	for _, kind := range []string{"same", "group", "session"} {
+	for _, kind := range kinds {
 		r := newRoom(t, open)
 		p, out := r.start("leave", kind)
 		if got := p.Wait(); got != "exit code 0" {
 			t.Errorf("%s: %s", kind, got)
 		}
-		if kind == "session" { // may be beyond Wait, but not beyond Close
+		if kind != "same" { // may be beyond Wait, but not beyond Close
 			if err := r.Close(); err != nil {
 				t.Error(err)
 			}
 		}
-		wantGone(t, out)
+		wantGone(t, r.dir, out)
 	}
 }
 
@@ -233,12 +246,12 @@ func testKill(t *testing.T, open Open) {
 	if got := p.Wait(); got != "signal: killed" {
 		t.Error(got)
 	}
-	wantGone(t, out)
+	wantGone(t, r.dir, out)
 	p.Kill()
 }
 
 func testClose(t *testing.T, open Open) {
-	for _, kind := range []string{"same", "group", "session"} {
+	for _, kind := range kinds {
 		r := newRoom(t, open)
 		_, one := r.start("stay", kind)
 		_, two := r.start("stay", kind)
@@ -247,8 +260,8 @@ func testClose(t *testing.T, open Open) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		wantGone(t, one)
-		wantGone(t, two)
+		wantGone(t, r.dir, one)
+		wantGone(t, r.dir, two)
 		if entries, err := os.ReadDir(filepath.Dir(r.dir)); err != nil || len(entries) != 1 {
 			t.Errorf("%s: beside the work directory there is still something: %v %v", kind, entries, err)
 		}
@@ -287,15 +300,23 @@ func testNoExecutable(t *testing.T, open Open) {
 	if err := os.WriteFile(path, []byte("not an executable"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
 	for _, path := range []string{path, path + "-missing"} {
-		if _, err := r.Start(sandbox.Command{Path: path, Stdout: os.Stdout, Stderr: os.Stderr}); err == nil {
+		if _, err := r.Start(sandbox.Command{Path: path, Stdout: null, Stderr: null}); err == nil {
 			t.Errorf("%s was started", path)
 		}
 	}
 }
 
 func testRecover(t *testing.T, open Open) {
-	for _, kind := range []string{"same", "group", "session"} {
+	for _, kind := range kinds {
+		if kind == "detached" {
+			continue // cannot be told any more from somebody who looks at what was left
+		}
 		dir := workDir(t)
 		out, in, err := os.Pipe()
 		if err != nil {
@@ -323,7 +344,7 @@ func testRecover(t *testing.T, open Open) {
 		if err := s.Recover(dir); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		wantGone(t, lines)
+		wantGone(t, dir, lines)
 		if err := s.Recover(dir); err != nil {
 			t.Errorf("%s, again: %v", kind, err)
 		}
