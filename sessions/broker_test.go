@@ -118,6 +118,7 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	var held sync.WaitGroup
+	var inputs []io.Closer
 	held.Go(func() { // a long poll
 		_, _ = methods.WaitForUpdatesEx(context.Background(), vc, &types.WaitForUpdatesEx{This: vc.ServiceContent.PropertyCollector})
 	})
@@ -127,7 +128,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		in, out := io.Pipe()
-		defer out.Close()
+		inputs = append(inputs, out)
 		session.Stdin = in
 		if err := session.Start("cat"); err != nil {
 			t.Fatal(err)
@@ -138,19 +139,22 @@ func TestNothingIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer idle.Close()
 	silent, err := net.Dial("tcp", s.endpoint(t, "esx02").Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
 
 	begin := time.Now()
 	end()
 	t.Logf("the grant ended in %s", time.Since(begin))
 	f.nothingLeft(t)
+	for _, in := range inputs {
+		_ = in.Close()
+	}
+	held.Wait()
 	vc.CloseIdleConnections()
-	_ = waitUntil(t, func() bool { return runtime.NumGoroutine() <= before+4 }) // the pipes' ends and the test's own wait
+	_, _ = silent.Close(), idle.Close()
+	waitUntil(t, func() bool { return runtime.NumGoroutine() <= before })
 	for _, addr := range []string{g.VCenter.Addr, g.SSH[0].Addr} {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			_ = c.Close()
@@ -159,8 +163,8 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// waitUntil yields until what is so, or fails with all goroutines.
-func waitUntil(t *testing.T, what func() bool) bool {
+// waitUntil yields until what is so, or fails with all goroutines. The end of a goroutine is no event to wait for.
+func waitUntil(t *testing.T, what func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !what(); runtime.Gosched() {
 		if time.Now().After(deadline) {
@@ -168,7 +172,6 @@ func waitUntil(t *testing.T, what func() bool) bool {
 			t.Fatalf("goroutines are left:\n%s", all[:runtime.Stack(all, true)])
 		}
 	}
-	return true
 }
 
 func TestOneLoginForAll(t *testing.T) {

@@ -47,7 +47,7 @@ type wire struct {
 	bodies   []string
 }
 
-// listenIn puts a wire in front of the fixture's vCenter.
+// listenIn puts a wire in front of the fixture's vCenter, which also says in each answer which session it took.
 func listenIn(t testing.TB, f *fixture) *wire {
 	t.Helper()
 	w := &wire{}
@@ -63,6 +63,13 @@ func listenIn(t testing.TB, f *fixture) *wire {
 	srv := httptest.NewUnstartedServer(&httputil.ReverseProxy{
 		Transport: transport,
 		ErrorLog:  log.New(io.Discard, "", 0),
+		ModifyResponse: func(r *http.Response) error {
+			for _, c := range r.Request.Cookies() {
+				r.Header.Add("Set-Cookie", c.String())
+			}
+			r.Header.Set("vmware-api-session-id", r.Request.Header.Get("vmware-api-session-id"))
+			return nil
+		},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			body, _ := io.ReadAll(r.In.Body)
 			r.Out.Body = io.NopCloser(bytes.NewReader(body))
@@ -138,6 +145,8 @@ func TestNothingLeaks(t *testing.T) {
 		}
 	}
 
+	s.ask(t, "GET", "/api/session", "", "Vmware-Api-Session-Id", g.Token.Reveal(), "Cookie", "other=theirs")
+
 	ids := w.sessions()
 	if len(ids) < 3 {
 		t.Fatalf("the broker is known to vCenter by %d sessions; want three kinds", len(ids))
@@ -161,6 +170,9 @@ func TestNothingLeaks(t *testing.T) {
 	for _, r := range w.requests {
 		if _, _, basic := r.BasicAuth(); basic && !strings.HasSuffix(r.URL.Path, "/cis/session") {
 			t.Errorf("%s %s arrived with the script's Authorization", r.Method, r.URL.Path)
+		}
+		if _, err := r.Cookie("other"); err == nil {
+			t.Errorf("%s %s arrived with a cookie of the script's own", r.Method, r.URL.Path)
 		}
 		if strings.Contains(fmt.Sprint(r.Header), g.Token.Reveal()) {
 			t.Errorf("%s %s arrived with the execution's token", r.Method, r.URL.Path)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pkg/sftp"
@@ -303,6 +304,53 @@ func TestSSHLoginFails(t *testing.T) {
 			t.Errorf("%s: %d failed logins are audited; want %d", host, n, want.tries)
 		}
 	}
+}
+
+// A host whose connection broke, as when it is started anew, is logged in to again at the next use.
+func TestSSHHostComesBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, conns := f.up.SSH[0].Addr, make(chan net.Conn, 2)
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", behind)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			forwarding.Go(func() { _, _ = io.Copy(to, c); _ = to.Close() })
+			forwarding.Go(func() { _, _ = io.Copy(c, to); _ = c.Close() })
+			conns <- c
+		}
+	})
+	f.up.SSH[0].Addr = l.Addr().String()
+	g, end := f.open(t, "one")
+	s := &script{Grant: g}
+	c := s.ssh(t, "esx01")
+	for range 2 {
+		if out, _, _ := run(t, c, "echo here", nil); out != "here\n" {
+			t.Errorf("echo = %q", out)
+		}
+		_ = wait(t, conns, "the broker's connection").Close()
+		if err := f.cloud.WaitIdle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := f.events.count("ssh/login", "ok", "esx01"); n != 2 {
+		t.Errorf("%d logins; want one a connection", n)
+	}
+	end()
+	_ = l.Close()
+	forwarding.Wait()
 }
 
 // TestOpenSSH uses the system's clients, as a vendor's tools do.

@@ -27,8 +27,8 @@ import (
 const (
 	dialTime   = 10 * time.Second
 	loginTime  = 30 * time.Second
-	loginGrace = 2 * time.Second // for a login under way when the execution ends
-	logoutTime = 5 * time.Second // for all logouts together
+	loginGrace = 500 * time.Millisecond // for a login under way when the execution ends
+	logoutTime = 5 * time.Second        // for all logouts together
 )
 
 // logins are Airlock's own sessions with one vCenter, each made at its first use. Nothing of them leaves the proxy.

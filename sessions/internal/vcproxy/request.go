@@ -213,6 +213,7 @@ func (p *proxy) authorize(r *http.Request, s service, j judged) *refusal {
 	}
 	if body != nil {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.TransferEncoding, r.Trailer = nil, nil
 	}
 	return nil
 }
