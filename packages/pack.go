@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -80,29 +81,20 @@ func build(ctx context.Context, dir, stage string, platforms []string, progress 
 	if len(platforms) == 0 {
 		platforms = []string{hostPlatform()}
 	}
-	var m manifest.Manifest
-	binaries := map[string]string{}
-	for i, platform := range slices.Compact(slices.Sorted(slices.Values(platforms))) {
-		if err := checkPlatform(platform); err != nil {
-			return invalid(err)
-		}
-		progress("reading the declarations for %s", platform)
-		declared, err := gosource.Read(ctx, dir, platform)
-		if err != nil {
-			return sourceFailed(ctx, err)
-		}
-		if i > 0 && !same(declared, m) {
-			return invalid(fmt.Errorf("what it declares depends on the platform: %s differs from %s", platform, platforms[0]))
-		}
-		m = declared
+	platforms = slices.Compact(slices.Sorted(slices.Values(platforms)))
+	m, err := declarations(ctx, dir, platforms, progress)
+	if err != nil {
+		return sourceFailed(ctx, err)
+	}
+	m.Binaries = map[string]string{}
+	for _, platform := range platforms {
 		progress("building for %s", platform)
 		name := "bin/" + strings.ReplaceAll(platform, "/", "-")
 		if err := compile(ctx, dir, filepath.Join(stage, name), platform); err != nil {
 			return sourceFailed(ctx, err)
 		}
-		binaries[platform] = name
+		m.Binaries[platform] = name
 	}
-	m.Binaries = binaries
 	data, err := m.Encode()
 	if err != nil {
 		return invalid(err)
@@ -113,11 +105,23 @@ func build(ctx context.Context, dir, stage string, platforms []string, progress 
 	return nil
 }
 
-// same compares what two platforms declare, before binaries are named.
-func same(a, b manifest.Manifest) bool {
-	x, errX := a.Encode()
-	y, errY := b.Encode()
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+// declarations reads what the Go package in dir declares, which must be the same on all platforms.
+func declarations(ctx context.Context, dir string, platforms []string, progress func(string, ...any)) (m manifest.Manifest, err error) {
+	for i, platform := range platforms {
+		if err := checkPlatform(platform); err != nil {
+			return m, err
+		}
+		progress("reading the declarations for %s", platform)
+		declared, err := gosource.Read(ctx, dir, platform)
+		if err != nil {
+			return m, err
+		}
+		if i > 0 && !reflect.DeepEqual(declared, m) {
+			return m, fmt.Errorf("what it declares on %s differs from what it declares on %s", platform, platforms[0])
+		}
+		m = declared
+	}
+	return m, nil
 }
 
 // compile builds the main package in dir.

@@ -1,0 +1,164 @@
+package packages_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/packages"
+	"github.com/airlock-run/airlock/sdk/manifest"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestPackSource packs a Go package, pushes it, and looks at what an execution would find.
+func TestPackSource(t *testing.T) {
+	t.Parallel()
+	var steps []string
+	out := t.TempDir()
+	packed, err := packages.Pack(t.Context(), "testdata/hello", out, packages.PackOptions{Progress: func(what string) { steps = append(steps, what) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := "bin/linux-" + runtime.GOARCH
+	want := manifest.Manifest{
+		ManifestVersion: manifest.Version, Name: "Contoso.Hello", Version: "1.0", Description: "Greets.", Runtime: manifest.Go,
+		Binaries: map[string]string{host: binary},
+		Cmdlets: []manifest.Cmdlet{{Name: "Show-Hello", Description: "Greets somebody.", Parameters: []manifest.Parameter{
+			{Name: "Name", Description: "who is greeted", Type: manifest.String, Required: true},
+		}}},
+	}
+	if diff := cmp.Diff(want, packed.Manifest); diff != "" {
+		t.Error(diff)
+	}
+	if want := filepath.Join(out, "Contoso.Hello.1.0.0.nupkg"); packed.Path != want {
+		t.Errorf("it is %s, want %s", packed.Path, want)
+	}
+	if want := []string{"reading the declarations for " + host, "building for " + host, "writing Contoso.Hello.1.0.0.nupkg"}; !slices.Equal(steps, want) {
+		t.Errorf("the progress was %q", steps)
+	}
+	again, err := packages.Pack(t.Context(), "testdata/hello", out, packages.PackOptions{Platforms: []string{host, host}})
+	if err != nil || again.Digest != packed.Digest {
+		t.Errorf("the same source gave the digests %s and %s, %v", packed.Digest, again.Digest, err)
+	}
+	if left, _ := os.ReadDir(out); len(left) != 1 {
+		t.Errorf("the directory holds %v, want the package only", left)
+	}
+
+	r, _ := repository(t)
+	p, err := r.PushPath(t.Context(), packed.Path)
+	if err != nil || p.Digest != packed.Digest || p.Ref() != "Contoso.Hello@1.0.0" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	laid, err := r.Layout(t.Context(), p.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.CommandContext(t.Context(), filepath.Join(laid, binary)).CombinedOutput() // by hand, as a vendor might
+	if !bytes.Contains(said, []byte("Contoso.Hello 1.0")) || !bytes.Contains(said, []byte("Show-Hello")) {
+		t.Errorf("the program says %s, %v", said, err)
+	}
+	if bytes.Contains(said, []byte("mistake")) {
+		t.Errorf("the SDK judges the declarations otherwise: %s", said)
+	}
+}
+
+func TestPackPrebuilt(t *testing.T) {
+	t.Parallel()
+	source := directory(t, declared("Contoso.Tools", "1.2-dev"), map[string]string{"data/x.txt": "text"})
+	packed, err := packages.Pack(t.Context(), source, source, packages.PackOptions{}) // into itself
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed.Path != filepath.Join(source, "Contoso.Tools.1.2.0-dev.nupkg") {
+		t.Errorf("it is %s", packed.Path)
+	}
+	again, err := packages.Pack(t.Context(), source, t.TempDir(), packages.PackOptions{})
+	if err != nil || again.Digest != packed.Digest {
+		t.Errorf("the same directory gave the digests %s and %s, %v", packed.Digest, again.Digest, err)
+	}
+	if err := os.WriteFile(filepath.Join(source, "data/x.txt"), []byte("TEXT"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := packages.Pack(t.Context(), source, t.TempDir(), packages.PackOptions{}); err != nil || other.Digest == packed.Digest {
+		t.Errorf("another content gave the same digest, %v", err)
+	}
+}
+
+func TestPackRefuses(t *testing.T) {
+	t.Parallel()
+	sound := declared("P", "1.0.0")
+	with := func(files map[string]string) string { return directory(t, sound, files) }
+	linked := with(nil)
+	if err := os.Symlink("/etc/passwd", filepath.Join(linked, "link")); err != nil {
+		t.Fatal(err)
+	}
+	unlabelled := declared("P", "1.0.0-beta")
+	for name, c := range map[string]struct {
+		dir  string
+		o    packages.PackOptions
+		says string
+	}{
+		"not there":         {filepath.Join(t.TempDir(), "none"), packages.PackOptions{}, "is no directory"},
+		"a file":            {"pack.go", packages.PackOptions{}, "is no directory"},
+		"empty":             {t.TempDir(), packages.PackOptions{}, "go.mod"},
+		"no program":        {"internal/nupkg", packages.PackOptions{}, "want main"},
+		"platform":          {"testdata/hello", packages.PackOptions{Platforms: []string{"windows/amd64"}}, `"windows/amd64" is not known`},
+		"broken manifest":   {with(map[string]string{manifest.File: "{"}), packages.PackOptions{}, manifest.File},
+		"misspelt manifest": {with(map[string]string{manifest.File: `{"nam": "P"}`}), packages.PackOptions{}, `"nam"`},
+		"label":             {directory(t, unlabelled, nil), packages.PackOptions{}, "-dev or -preview"},
+		"no binary":         {with(map[string]string{"bin/program": "#!/bin/sh"}), packages.PackOptions{}, "no ELF executable"},
+		"a link":            {linked, packages.PackOptions{}, "link is no regular file"},
+		"its own nuspec":    {with(map[string]string{"P.nuspec": ""}), packages.PackOptions{}, "packing writes it itself"},
+		"prebuilt platform": {with(nil), packages.PackOptions{Platforms: []string{host}}, "leave the platforms out"},
+	} {
+		out := t.TempDir()
+		_, err := packages.Pack(t.Context(), c.dir, out, c.o)
+		if !errors.Has(err, errors.InvalidPackage) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; want InvalidPackage with %q", name, err, c.says)
+		}
+		if left, _ := os.ReadDir(out); len(left) > 0 {
+			t.Errorf("%s: it left %v", name, left)
+		}
+	}
+	if _, err := packages.Pack(t.Context(), with(nil), filepath.Join(t.TempDir(), "none"), packages.PackOptions{}); !errors.Has(err, errors.InvalidPackage) {
+		t.Errorf("into a directory that is not there: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := packages.Pack(ctx, "testdata/hello", t.TempDir(), packages.PackOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of its context: %v", err)
+	}
+}
+
+// TestPackForTwoPlatforms compiles for a foreign processor, which takes a while where nothing is cached.
+func TestPackForTwoPlatforms(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("compiles for a foreign processor")
+	}
+	both := packages.PackOptions{Platforms: []string{"linux/arm64", "linux/amd64"}}
+	packed, err := packages.Pack(t.Context(), "testdata/hello", t.TempDir(), both)
+	want := map[string]string{"linux/amd64": "bin/linux-amd64", "linux/arm64": "bin/linux-arm64"}
+	if err != nil || !cmp.Equal(packed.Manifest.Binaries, want) {
+		t.Errorf("the binaries are %v, %v", packed.Manifest.Binaries, err)
+	}
+	_, err = packages.Pack(t.Context(), "internal/gosource/testdata/platforms", t.TempDir(), both)
+	if !errors.Has(err, errors.InvalidPackage) || !strings.Contains(err.Error(), "declares on linux/arm64 differs") {
+		t.Errorf("declarations that depend on the platform: %v", err)
+	}
+}
+
+func BenchmarkPackSource(b *testing.B) {
+	for b.Loop() {
+		if _, err := packages.Pack(b.Context(), "testdata/hello", b.TempDir(), packages.PackOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
