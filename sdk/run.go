@@ -27,7 +27,7 @@ const maxFailure = 8 << 10
 var errHostGone = errors.New("the host closed the connection")
 
 // run is the script's side of one conversation. It returns once the end of the cmdlet is told, nil, or once the
-// conversation broke off; then a cmdlet that does not heed its context may still be running.
+// conversation broke off; then connections are open, and a cmdlet that does not heed its context is still running.
 func run(conn net.Conn, p Package, cmdlets []Declared) error {
 	defer conn.Close()
 	w := newWriter(conn)
@@ -56,7 +56,6 @@ func run(conn net.Conn, p Package, cmdlets []Declared) error {
 		cancel(broken)
 		select {
 		case <-ended:
-			x.hosts.close()
 		case <-time.After(grace):
 		}
 		return broken

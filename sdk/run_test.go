@@ -163,6 +163,27 @@ func TestNothingFollowsTheEnd(t *testing.T) {
 	}
 }
 
+// A goroutine that the cmdlet left behind may write while the end is on its way.
+func TestTheEndIsTheLastFrame(t *testing.T) {
+	t.Parallel()
+	var sent bytes.Buffer
+	w := newWriter(&sent)
+	if err := sendEnd(w, wire.End{}); err != nil {
+		t.Fatal(err)
+	}
+	w.text(wire.KindOutput, "too late")
+	if err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	frames := wire.NewReader(&sent)
+	if f, err := frames.Next(); err != nil || f.Kind != wire.KindEnd {
+		t.Errorf("%#x, %v; want the End", byte(f.Kind), err)
+	}
+	if f, err := frames.Next(); err != io.EOF {
+		t.Errorf("%#x follows the End, %v", byte(f.Kind), err)
+	}
+}
+
 // A host that goes away cancels the cmdlet, and the program ends, whether the cmdlet heeds its context or not.
 func TestHostGoesAway(t *testing.T) {
 	t.Parallel()
