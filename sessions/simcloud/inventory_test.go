@@ -16,9 +16,16 @@ import (
 	"github.com/airlock-run/airlock/sessions/simcloud"
 )
 
-func TestInventory(t *testing.T) {
+func TestCloud(t *testing.T) {
 	t.Parallel()
-	vc := login(t, start(t))
+	c := start(t)
+	t.Run("inventory", func(t *testing.T) { inventory(t, c) })
+	t.Run("names and certificate", func(t *testing.T) { namesAndCertificate(t, c) })
+	t.Run("SSH on every host", func(t *testing.T) { sshOnEveryHost(t, c) })
+}
+
+func inventory(t *testing.T, c *simcloud.Cloud) {
+	vc := login(t, c)
 	v, err := view.NewManager(vc.Client).CreateContainerView(t.Context(), vc.ServiceContent.RootFolder, nil, true)
 	if err != nil {
 		t.Fatal(err)
@@ -72,9 +79,7 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-func TestNamesAndCertificate(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func namesAndCertificate(t *testing.T, c *simcloud.Cloud) {
 	vc := c.VCenter()
 	if c.Name() != "sddc1" || c.DNSSuffix() != "sddc1.airlock.test" || vc.FQDN != "vc.sddc1.airlock.test" ||
 		vc.URL != "https://vc.sddc1.airlock.test/sdk" || vc.User != "scripting@vsphere.local" || !strings.HasPrefix(vc.Addr, "127.0.0.1:") {
@@ -97,22 +102,6 @@ func TestNamesAndCertificate(t *testing.T) {
 	}
 	if !ca.IsCA || ca.Subject.CommonName == vc.FQDN {
 		t.Errorf("the CA's subject is %s, which the server's may be taken for", ca.Subject)
-	}
-}
-
-func TestPasswordsAreRandom(t *testing.T) {
-	t.Parallel()
-	a, b := start(t), start(t)
-	seen := map[string]bool{}
-	for _, c := range []*simcloud.Cloud{a, b} {
-		seen[c.VCenter().Password.Reveal()] = true
-		for _, e := range c.SSH() {
-			seen[e.Password.Reveal()] = true
-			seen[string(e.HostKey.Marshal())] = true
-		}
-	}
-	if len(seen) != 18 || seen[""] {
-		t.Errorf("of 2×5 passwords and 2×4 host keys, %d differ", len(seen))
 	}
 }
 

@@ -27,6 +27,14 @@ import (
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	c := start(t)
+	t.Run("password", func(t *testing.T) { loginByPassword(t, c) })
+	t.Run("token", func(t *testing.T) { loginByToken(t, c) })
+	t.Run("none", func(t *testing.T) { strangerSeesNothing(t, c) })
+	t.Run("cookie", func(t *testing.T) { cookieIsNotTheSessionKey(t, c) })
+	t.Run("REST session", func(t *testing.T) { restSessionIsNotVcsims(t, c) })
+}
+
+func loginByPassword(t *testing.T, c *simcloud.Cloud) {
 	password := c.VCenter().Password.Reveal()
 	for _, user := range []string{"scripting@vsphere.local", "scripting", `VSPHERE.LOCAL\Scripting`} {
 		vc := stranger(t, c)
@@ -61,9 +69,8 @@ func TestLogin(t *testing.T) {
 }
 
 // Without a session vCenter tells its service content and nothing else. vcsim by itself lists the inventory.
-func TestStrangerSeesNothing(t *testing.T) {
-	t.Parallel()
-	vc := stranger(t, start(t))
+func strangerSeesNothing(t *testing.T, c *simcloud.Cloud) {
+	vc := stranger(t, c)
 	_, err := object.NewRootFolder(vc.Client).Children(t.Context())
 	if !fault.Is(err, &types.NotAuthenticated{}) {
 		t.Errorf("the inventory without a session: %v", err)
@@ -86,9 +93,7 @@ func TestStrangerSeesNothing(t *testing.T) {
 	}
 }
 
-func TestLoginByToken(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func loginByToken(t *testing.T, c *simcloud.Cloud) {
 	vc := stranger(t, c)
 	tokens, err := sts.NewClient(t.Context(), vc.Client)
 	if err != nil {
@@ -144,9 +149,7 @@ func tokenID(t *testing.T, token string) string {
 }
 
 // The session's key is in ids, URLs and events. It must not be of use to who reads it there.
-func TestCookieIsNotTheSessionKey(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func cookieIsNotTheSessionKey(t *testing.T, c *simcloud.Cloud) {
 	vc := login(t, c)
 	s, err := vc.SessionManager.UserSession(t.Context())
 	if err != nil {
@@ -187,9 +190,7 @@ func TestCookieIsNotTheSessionKey(t *testing.T) {
 	}
 }
 
-func TestRESTSessionIsNotVcsims(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func restSessionIsNotVcsims(t *testing.T, c *simcloud.Cloud) {
 	vc := login(t, c)
 	r := rest.NewClient(vc.Client)
 	if err := r.Login(t.Context(), credentials(c)); err != nil {

@@ -139,8 +139,11 @@ func refuseREST(r *http.Request, body []byte) string {
 	case strings.HasPrefix(r.URL.Path, deployPath):
 		// What the deployment does passes the SOAP hook too. This is to refuse it before a part of it is done.
 		var deploy struct{ deployment.Deploy }
-		if dec.Decode(&deploy) != nil || deploy.VmConfigSpec == nil {
+		if dec.Decode(&deploy) != nil {
 			return ""
+		}
+		if s := refuse(deploy); s != "" || deploy.VmConfigSpec == nil {
+			return s
 		}
 		text, err := base64.StdEncoding.DecodeString(deploy.VmConfigSpec.XML)
 		if err != nil {

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -83,13 +82,17 @@ func startVCenter(ctx context.Context, fqdn, dir string, hostNames []string, c *
 	return v, nil
 }
 
-// making is held while vcsim makes a service: its LicenseManager appends to a variable of the package.
-var making sync.Mutex
-
+// newService makes vcsim's service. It gets its LicenseManager from here: the one that vcsim makes writes to a variable
+// of the package, which each vcsim in the process reads.
 func newService() *simulator.Service {
-	making.Lock()
-	defer making.Unlock()
-	return simulator.New(simulator.NewServiceInstance(simulator.NewContext(), vpx.ServiceContent, vpx.RootFolder))
+	ctx := simulator.NewContext()
+	ctx.Map.Put(&simulator.LicenseManager{LicenseManager: mo.LicenseManager{
+		Self: *vpx.ServiceContent.LicenseManager,
+		Licenses: []vim.LicenseManagerLicenseInfo{{
+			LicenseKey: "00000-00000-00000-00000-00000", EditionKey: "eval", Name: "Evaluation Mode",
+		}},
+	}})
+	return simulator.New(simulator.NewServiceInstance(ctx, vpx.ServiceContent, vpx.RootFolder))
 }
 
 // mount adds to vcsim what its own server would: the settings, the SSO and the REST API.
@@ -98,7 +101,7 @@ func (v *vcenter) mount(config *tls.Config) error {
 	admin := newPassword()
 	u := &url.URL{Scheme: "https", Host: v.addr, Path: vim25.Path, User: url.UserPassword(administrator, admin.Reveal())}
 	v.service.Listen = u
-	v.settings(vc.OptionManager())
+	vc.OptionManager().Setting = v.settings()
 	manager := vc.SessionManager()
 	manager.ServiceHostName = v.fqdn
 	manager.TLS = func() *tls.Config { return config }
@@ -130,17 +133,26 @@ func (v *vcenter) mount(config *tls.Config) error {
 	return nil
 }
 
-// settings gives this vCenter options of its own (vcsim's are shared by all in the process), with its name in the URLs.
-func (v *vcenter) settings(m *simulator.OptionManager) {
-	own := []vim.BaseOptionValue{&vim.OptionValue{Key: "vcsim.server.url", Value: "https://" + v.fqdn}}
-	for _, o := range m.Setting {
-		option := *o.GetOptionValue()
-		if text, ok := option.Value.(string); ok {
-			option.Value = strings.Replace(text, "127.0.0.1", v.fqdn, 1)
-		}
-		own = append(own, &option)
+// settings are the options that vcsim reads, with this vCenter's name in the URLs. vcsim's own are variables of the
+// package that each vcsim in the process writes to.
+func (v *vcenter) settings() []vim.BaseOptionValue {
+	base := "https://" + v.fqdn
+	var all []vim.BaseOptionValue
+	for _, o := range []vim.OptionValue{
+		{Key: "vcsim.server.url", Value: base},
+		{Key: "config.vpxd.sso.sts.uri", Value: base + sts.Path + "/" + domain},
+		{Key: "config.vpxd.sso.admin.uri", Value: base + ssoadmin.Path + "/" + domain},
+		{Key: "config.vpxd.sso.groupcheck.uri", Value: base + ssoadmin.Path + "/" + domain},
+		{Key: "config.vpxd.sso.default.admin", Value: administrator + "@" + domain},
+		{Key: "config.vpxd.sso.default.isGroup", Value: "false"},
+		{Key: "config.vpxd.sso.solutionUser.name", Value: "vpxd@" + domain},
+		{Key: "VirtualCenter.InstanceName", Value: v.fqdn},
+		{Key: "event.maxAge", Value: int32(30)},
+		{Key: "event.maxAgeEnabled", Value: true},
+	} {
+		all = append(all, &o)
 	}
-	m.Setting = own
+	return all
 }
 
 func (v *vcenter) serve(l net.Listener, config *tls.Config) {
