@@ -25,9 +25,12 @@ type process struct {
 	identity
 	session int
 	state   byte
+	threads int
 }
 
-func (p process) dead() bool { return p.state == 'Z' || p.state == 'X' }
+// dead says whether nothing of the process runs. A zombie may only be the first thread of one that still comes to its
+// end, files and all.
+func (p process) dead() bool { return p.state == 'X' || p.state == 'Z' && p.threads <= 1 }
 
 // look reads a process; false where there is none.
 func look(pid int) (process, bool) {
@@ -50,11 +53,12 @@ func parseStat(pid int, data []byte) (process, bool) {
 		return process{}, false
 	}
 	session, err1 := strconv.Atoi(fields[3])
-	start, err2 := strconv.ParseUint(fields[19], 10, 64)
-	if err1 != nil || err2 != nil {
+	threads, err2 := strconv.Atoi(fields[17])
+	start, err3 := strconv.ParseUint(fields[19], 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil {
 		return process{}, false
 	}
-	return process{identity{pid: pid, start: start}, session, fields[0][0]}, true
+	return process{identity{pid: pid, start: start}, session, fields[0][0], threads}, true
 }
 
 func bootID() string {
@@ -118,8 +122,15 @@ func pipesOf(files []*os.File) (pipes []string) {
 // sweep kills the processes that match until there are none. A process that the kernel does not let go of within
 // five seconds is an error.
 func sweep(match func(process) bool) error {
+	killed := map[int]uint64{} // on its way out a process loses its marks before it closes its files
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		found, err := killMatching(match)
+		found, err := killMatching(func(p process) bool {
+			if killed[p.pid] != p.start && !match(p) {
+				return false
+			}
+			killed[p.pid] = p.start
+			return true
+		})
 		if err != nil || found == 0 {
 			return err
 		}

@@ -10,7 +10,7 @@ func TestParseStat(t *testing.T) {
 		"parens": "7 (x) S 1 1 1 0)" + tail,
 	} {
 		p, ok := parseStat(7, []byte(line))
-		if !ok || p.session != 30 || p.start != 4711 || p.state != 'S' {
+		if !ok || p.session != 30 || p.start != 4711 || p.state != 'S' || p.threads != 1 {
 			t.Errorf("%s: %+v, %v", name, p, ok)
 		}
 	}

@@ -118,17 +118,14 @@ func descendant(kind string) {
 
 // hold locks a file for as long as the process lives.
 func hold(path string) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	fd, err := syscall.Open(path, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err == nil {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
+		err = syscall.Flock(fd, syscall.LOCK_SH)
 	}
 	if err != nil {
 		fatal(err)
 	}
-	held = f
 }
-
-var held *os.File
 
 // server is an Airlock that is going to be killed: it starts a process, and waits.
 func server(open Open) {
