@@ -47,7 +47,7 @@ func check(err error) {
 
 const (
 	crashClouds = 3
-	crashRounds = 10
+	crashRounds = 8
 )
 
 // work submits, claims and finishes until it is killed. It says what it knows to be durable.

@@ -37,6 +37,9 @@ func TestOneProcessAFile(t *testing.T) {
 	}
 	f.putCloud(1) // who has the file is not troubled
 	ok(t, f.Close())
+	if _, err := os.Stat(path + "-wal"); !os.IsNotExist(err) { // SQLite removes it with the last connection
+		t.Errorf("the log is still there: %v", err)
+	}
 	want(t, f.PutPrivateCloud(t.Context(), cloud(1)), errors.ServiceUnavailable)
 	f.Store = nil
 	f.reopen()

@@ -41,6 +41,7 @@ type Store struct {
 
 	lock      *os.File
 	writerDB  *sql.DB
+	conn      *sql.Conn // of writerDB, the writer's own
 	readerDB  *sql.DB
 	reader    *statements
 	writer    *writer
@@ -79,15 +80,14 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.writerDB, s.readerDB, err = openFile(ctx, s.path); err != nil {
 		return err
 	}
-	conn, err := s.writerDB.Conn(ctx)
-	if err != nil {
+	if s.conn, err = s.writerDB.Conn(ctx); err != nil {
 		return err
 	}
-	if err := migrate(ctx, conn); err != nil {
-		return errors.Join(err, conn.Close())
+	if err := migrate(ctx, s.conn); err != nil {
+		return err
 	}
 	s.reader = &statements{db: s.readerDB}
-	s.writer = newWriter(&statements{db: conn}, s.committed)
+	s.writer = newWriter(&statements{db: s.conn}, s.committed)
 	return nil
 }
 
@@ -110,16 +110,20 @@ func (s *Store) Close() (err error) {
 	s.closeOnce.Do(func() {
 		s.tidier.close()
 		s.writer.close()
-		err = explain(s.closeFiles(), s.path)
+		err = explain(errors.Join(s.writer.on.close(), s.closeFiles()), s.path)
 	})
 	return err
 }
 
 func (s *Store) closeFiles() (err error) {
-	for _, db := range []*sql.DB{s.readerDB, s.writerDB} {
-		if db != nil {
-			err = errors.Join(err, db.Close())
-		}
+	if s.readerDB != nil {
+		err = s.readerDB.Close()
+	}
+	if s.conn != nil {
+		err = errors.Join(err, s.conn.Close())
+	}
+	if s.writerDB != nil {
+		err = errors.Join(err, s.writerDB.Close())
 	}
 	return errors.Join(err, s.lock.Close())
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/airlock-run/airlock/internal/errors"
 )
 
 // statements prepares each statement once.
@@ -30,6 +32,15 @@ func (s *statements) stmt(ctx context.Context, query string) (*sql.Stmt, error) 
 		return other.(*sql.Stmt), st.Close()
 	}
 	return st, nil
+}
+
+// close is for statements of a single connection, which does not close them itself and stays open with them.
+func (s *statements) close() (err error) {
+	s.prepared.Range(func(_, st any) bool {
+		err = errors.Join(err, st.(*sql.Stmt).Close())
+		return true
+	})
+	return err
 }
 
 // view is the database as one call sees it: committed state for readers, the transaction so far inside a write.

@@ -41,6 +41,7 @@ func (f *fixture) group(do ...func(*tx) error) (answers []error, committed int) 
 	ok(f.t, err)
 	defer conn.Close()
 	on := view{context.Background(), &statements{db: conn}}
+	defer on.close()
 	w := &writer{on: on, jobs: make(chan *job, len(do)), committed: func(jobs []*job) { committed += len(jobs) }}
 	var jobs []*job
 	for _, do := range do {
