@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -341,4 +342,10 @@ func (h *home) kept(t *testing.T, n int) map[string]string {
 		plain[name] = v.Reveal()
 	}
 	return plain
+}
+
+// running says whether a process runs.
+func running(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }

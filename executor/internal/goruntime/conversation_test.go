@@ -3,6 +3,7 @@ package goruntime
 import (
 	"bytes"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -148,3 +149,28 @@ type lengths struct {
 }
 
 func (h *lengths) Write(_ domain.Stream, text []byte) { h.all = append(h.all, len(text)) }
+
+// A reader that is cut gives what has been written, and does not wait for somebody who holds the other end.
+func TestCut(t *testing.T) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r := newReader(out)
+	defer r.Close()
+	if _, err := io.WriteString(in, "one\ntwo\nthr"); err != nil {
+		t.Fatal(err)
+	}
+	host := &lengths{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		lines(r, domain.Output, host)
+	}()
+	r.Cut()
+	<-done
+	if !slices.Equal(host.all, []int{3, 3, 3}) {
+		t.Errorf("lines of %v", host.all)
+	}
+}

@@ -240,7 +240,7 @@ var cmdlets = map[string]func(*script){
 		}
 	},
 	"Start-Children": func(s *script) {
-		for _, kind := range []string{"same", "group", "session", "hidden"} {
+		for _, kind := range []string{"same", "group", "session", "daemon"} {
 			s.child(kind)
 		}
 		s.write(wire.KindOutput, "ready")
@@ -291,8 +291,7 @@ func (s *script) waitFor() {
 	}
 }
 
-// child leaves a process that holds all descriptors open. A hidden one is in a session of its own and has nothing that
-// would tell where it comes from; it ends by itself after a while.
+// child leaves a process that holds all descriptors open. A daemon has left all else behind.
 func (s *script) child(kind string) {
 	c := exec.Command("/bin/sleep", "1000")
 	c.SysProcAttr = &syscall.SysProcAttr{}
@@ -301,9 +300,9 @@ func (s *script) child(kind string) {
 		c.SysProcAttr.Setpgid = true
 	case "session":
 		c.SysProcAttr.Setsid = true
-	case "hidden":
+	case "daemon":
 		c.SysProcAttr.Setsid = true
-		c.Args[1], c.Env, c.Dir = "5", []string{"A=1"}, "/"
+		c.Env, c.Dir = []string{"A=1"}, "/"
 	}
 	c.Stdout, c.Stderr, c.ExtraFiles = os.Stdout, os.Stderr, []*os.File{os.NewFile(wire.FD, "socket")}
 	if err := c.Start(); err != nil {
