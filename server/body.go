@@ -18,9 +18,7 @@ const maxBody = 128 << 10
 
 // readBody reads the request's body, nil where there is none.
 func (r *request) readBody(a *answer) ([]byte, error) {
-	_ = a.control.SetReadDeadline(time.Now().Add(bodyPatience))
 	data, err := io.ReadAll(http.MaxBytesReader(a.ResponseWriter, r.Body, maxBody))
-	_ = a.control.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -28,6 +26,7 @@ func (r *request) readBody(a *answer) ([]byte, error) {
 	case err != nil:
 		return nil, errors.Because(err, errors.InvalidRequestContent, "The body did not arrive in full within %v; send it again.", bodyPatience)
 	}
+	_ = a.control.SetReadDeadline(time.Time{}) // it would end a long answer
 	return bytes.TrimSpace(data), nil
 }
 

@@ -39,6 +39,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := &request{Request: hr, id: s.cfg.NewID()}
 	a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
 	_ = a.control.SetWriteDeadline(time.Time{}) // one of an earlier request on this connection may be left
+	if hr.ContentLength != 0 {
+		// Also of a body that nobody reads: the connection's next request comes after it. See readBody.
+		_ = a.control.SetReadDeadline(time.Now().Add(bodyPatience))
+	}
 	setIDs(a.Header(), hr.Header, r.id)
 	// No cache and no browser may make anything of an answer.
 	a.Header().Set("Cache-Control", "no-store")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,10 +219,19 @@ func TestSDKLists(t *testing.T) {
 	e := start(t)
 	f := e.sdk()
 	const count = 203 // two pages and a bit
+	var all sync.WaitGroup
 	for i := range count {
-		_, _, err := e.store.Submit(t.Context(), domain.Execution{ID: fmt.Sprint("id-", i), Cloud: cloudID, Name: fmt.Sprint("x-", i), BodyDigest: []byte{1}, Submitted: time.Now()})
-		if err != nil {
-			t.Fatal(err)
+		submit := func() {
+			_, _, err := e.store.Submit(t.Context(), domain.Execution{ID: fmt.Sprint("id-", i), Cloud: cloudID, Name: fmt.Sprint("x-", i), BodyDigest: []byte{1}, Submitted: time.Now()})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if i == 0 || i == count-1 { // the first and the last of the list
+			all.Wait()
+			submit()
+		} else {
+			all.Go(submit)
 		}
 	}
 	var names []string

@@ -116,8 +116,8 @@ func TestStreamsArePaged(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	for name, c := range map[string]struct{ count, size, mostLines, mostBytes int }{
-		"by number": {25_000, 10, 10_000, 4 << 20},
-		"by size":   {300, 64 << 10, 10_000, 4<<20 + 256<<10},
+		"by number": {20_500, 10, 10_000, 4 << 20},
+		"by size":   {140, 64 << 10, 10_000, 4<<20 + 256<<10},
 	} {
 		path := e.fill(strings.ReplaceAll(name, " ", "-"), c.count, c.size)
 		pages := 0
@@ -196,7 +196,7 @@ func (s sink) Write(b []byte) (int, error) { return s.endless.Write(b) }
 // What the API holds of an execution's output is bounded by what it reads at a time, however much there is.
 func TestLogsAreNotGathered(t *testing.T) {
 	t.Parallel()
-	s := &endless{records: 100_000} // 100 MB
+	s := &endless{records: 20_000} // 20 MB
 	e := start(t, func(c *server.Config) { s.Store, c.Store = c.Store, s })
 	path := e.fill("x", 1, 1)
 	r := httptest.NewRequest("POST", path+"/getExecutionLogs?api-version="+version, strings.NewReader(`["Output"]`))

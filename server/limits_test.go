@@ -1,0 +1,100 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/server"
+)
+
+// pipe is a listener with one connection, in memory, so that time can be the test's.
+type pipe struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p pipe) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p pipe) Close() error   { close(p.done); return nil }
+func (p pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// Who sends slowly, or too much, is let go.
+func TestSlowAndLargeRequests(t *testing.T) {
+	t.Parallel()
+	head := "PUT " + cloudPath + "/scriptExecutions/x?api-version=" + version + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token + "\r\n"
+	for name, c := range map[string]struct {
+		sent, answer string
+		after        time.Duration
+	}{
+		"slow body":     {head + "Content-Length: 1000\r\n\r\n{", "400 Bad Request", 10 * time.Second},
+		"slow stranger": {strings.Replace(head, token, "x", 1) + "Content-Length: 1000\r\n\r\n{", "401 Unauthorized", 10 * time.Second},
+		"slow head":     {head, "", 10 * time.Second},
+		"large head":    {head + "X: " + strings.Repeat("x", 40<<10) + "\r\n\r\n", "431 Request Header Fields Too Large", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := server.New(server.Config{
+					Authenticator: server.NewStaticToken(secret.New(token)), Audit: &events{}, Logger: slog.New(slog.DiscardHandler),
+					Now: time.Now, NewID: func() string { return "id" },
+				}).HTTPServer()
+				there, here := net.Pipe()
+				listener := pipe{make(chan net.Conn, 1), make(chan struct{})}
+				listener.conns <- there
+				go func() { _ = s.Serve(listener) }()
+				begun := time.Now()
+				go func() { _, _ = io.WriteString(here, c.sent) }()
+				reader := bufio.NewReader(here)
+				answer, _ := reader.ReadString('\n')
+				if !strings.Contains(answer, c.answer) || (c.answer == "") != (answer == "") {
+					t.Errorf("the answer is %q", answer)
+				}
+				took := time.Since(begun)
+				if took != c.after {
+					t.Errorf("it came after %v, want %v", took, c.after)
+				}
+				_, _ = io.Copy(io.Discard, reader) // until the server hangs up
+				_ = here.Close()
+				_ = s.Close()
+			})
+		})
+	}
+}
+
+// Clients without HTTP/2 use one connection for all that they ask.
+func TestHTTP1(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	e.execute(func(ctx context.Context, r *run) domain.Outcome { return byName(ctx, r) })
+	e.https.Client().Transport.(*http.Transport).TLSClientConfig.NextProtos = []string{"http/1.1"}
+	e.https.Client().Transport.(*http.Transport).ForceAttemptHTTP2 = false
+	path := cloudPath + "/scriptExecutions/x"
+	created := e.do("PUT", path, put("Invoke-Failure", ""), "Expect", "100-continue").want(t, 201, "")
+	if created.Proto != "HTTP/1.1" {
+		t.Fatalf("the protocol is %s", created.Proto)
+	}
+	if status := e.finished(created); status["status"] != "Failed" {
+		t.Errorf("the status is %v", status)
+	}
+	if lines := e.follow(path, func(streamsReply) {}); len(lines) != 4 {
+		t.Errorf("the lines are %q", lines)
+	}
+	e.do("DELETE", path, "").want(t, 202, "")
+	e.do("DELETE", path, "").want(t, 204, "")
+	e.do("PUT", path, put("Start-Sleep", `"x":"`+strings.Repeat("x", 500<<10)+`"`)).want(t, 413, "RequestEntityTooLarge")
+}
