@@ -62,7 +62,7 @@ func SyncDir(dir string) error {
 	return f.Sync()
 }
 
-// PrivateDir makes the directory with mode 0700 where it is missing, and checks it as CheckPrivate does.
+// PrivateDir makes the directory with mode 0700 where it is missing, and checks it as checkPrivate does.
 func PrivateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -74,7 +74,7 @@ func PrivateDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
-	return CheckPrivate(dir, info)
+	return checkPrivate(dir, info)
 }
 
 // RemoveTemporary removes what a crash left half-written in the directory. Nobody may be writing in it meanwhile.
@@ -111,7 +111,7 @@ func ReadPrivate(path string, max int64) ([]byte, error) {
 	case info.Size() > max:
 		return nil, fmt.Errorf("%s has %d bytes; at most %d are allowed", path, info.Size(), max)
 	}
-	if err := CheckPrivate(path, info); err != nil {
+	if err := checkPrivate(path, info); err != nil {
 		return nil, err
 	}
 	data := make([]byte, info.Size())
@@ -121,8 +121,8 @@ func ReadPrivate(path string, max int64) ([]byte, error) {
 	return data, nil
 }
 
-// CheckPrivate says what is wrong with the owner or the mode of something that only this process's user may touch.
-func CheckPrivate(path string, info fs.FileInfo) error {
+// checkPrivate says what is wrong with the owner or the mode of something that only this process's user may touch.
+func checkPrivate(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("%s is open to others than its owner (mode %04o); run: chmod go= %s", path, mode, path)
 	}

@@ -28,8 +28,8 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// KeySize is the size of a key in bytes.
-const KeySize = 32
+// keySize is the size of a key in bytes.
+const keySize = 32
 
 const (
 	version  = 1
@@ -49,18 +49,18 @@ var (
 
 // Key seals, opens and digests. It prints as [redacted]. The zero Key is none: it seals and opens nothing, and the
 // other methods panic.
-type Key struct{ secret secret.Text } // of KeySize bytes
+type Key struct{ secret secret.Text } // of keySize bytes
 
 // NewKey makes a random key.
 func NewKey() Key {
-	b := make([]byte, KeySize)
+	b := make([]byte, keySize)
 	rand.Read(b) // never fails: crypto/rand ends the program where there is no randomness
 	return keyOf(b)
 }
 
 func keyOf(b []byte) Key { return Key{secret.New(string(b))} }
 
-// LoadOrCreate reads the key from the file at path (KeySize raw bytes). Where nothing is there, it makes one first, in
+// LoadOrCreate reads the key from the file at path (keySize raw bytes). Where nothing is there, it makes one first, in
 // a directory that it makes where that is missing. File and directory must be closed to all but the user who runs
 // Airlock: otherwise, and for a file of another size, it is an error that says what to do, and nothing is changed.
 func LoadOrCreate(path string) (Key, error) {
@@ -75,9 +75,9 @@ func LoadOrCreate(path string) (Key, error) {
 	if !errors.Is(err, fs.ErrExist) {
 		return Key{}, errors.Because(err, errors.Usage, "The key file cannot be made: %v.", err)
 	}
-	data, err := durable.ReadPrivate(path, KeySize)
-	if err == nil && len(data) != KeySize {
-		err = fmt.Errorf("%s has %d bytes, not %d", path, len(data), KeySize)
+	data, err := durable.ReadPrivate(path, keySize)
+	if err == nil && len(data) != keySize {
+		err = fmt.Errorf("%s has %d bytes, not %d", path, len(data), keySize)
 	}
 	if err != nil {
 		return Key{}, errors.Because(err, errors.Usage, "The key file cannot be used: %v. Without the right key what was sealed with it is lost: put it back from a copy.", err)
@@ -88,7 +88,7 @@ func LoadOrCreate(path string) (Key, error) {
 // Derive makes the key for one purpose. The same label always gives the same key, and nothing about the one follows
 // from the other (HKDF with SHA-256, RFC 5869).
 func (k Key) Derive(label string) Key {
-	return keyOf(k.derive("derive:"+label, KeySize))
+	return keyOf(k.derive("derive:"+label, keySize))
 }
 
 func (k Key) derive(info string, size int) []byte {
@@ -108,7 +108,7 @@ func (k Key) header() []byte {
 }
 
 func (k Key) aead() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(k.derive("aes-256-gcm", KeySize))
+	block, err := aes.NewCipher(k.derive("aes-256-gcm", keySize))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (k Key) Open(sealed, associated []byte) ([]byte, error) {
 // Digest is a digest that only who has the key can make (HMAC with SHA-256, RFC 2104): two of them are equal where
 // the bytes are, and nothing else can be learnt from one, also where there are few possible contents.
 func (k Key) Digest(b []byte) []byte {
-	h := hmac.New(sha256.New, k.derive("hmac-sha-256", KeySize))
+	h := hmac.New(sha256.New, k.derive("hmac-sha-256", keySize))
 	h.Write(b)
 	return h.Sum(nil)
 }
