@@ -109,7 +109,7 @@ func (d *demo) execute(ctx context.Context, name, cmdlet, timeout string, parame
 		x.records = append(x.records, r)
 		d.detail("  %8s  %-11s  %s", millis(time.Since(sent)), r.Stream, r.Text)
 		return nil
-	}, func(string) {})
+	})
 	if err != nil {
 		return x, err
 	}

@@ -90,13 +90,11 @@ func (a *app) printRecord(r record) error {
 
 // follow gives the records of an execution to show, in order: those that there are, or with toEnd all until it ends.
 // The server holds each request until there is something to say.
-func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(record) error, status func(string)) error {
+func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(record) error) error {
 	for after := int64(0); ; {
 		var page struct {
 			Value    []record `json:"value"`
-			Last     int64    `json:"last"`
 			Finished bool     `json:"finished"`
-			Status   string   `json:"statusMessage"`
 		}
 		query := fmt.Sprintf("/streams?after=%d", after)
 		if !toEnd {
@@ -105,7 +103,6 @@ func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(
 		if _, err := c.do(ctx, http.MethodGet, path+query, nil, &page); err != nil {
 			return err
 		}
-		status(page.Status)
 		for _, r := range page.Value {
 			if err := show(r); err != nil {
 				return err

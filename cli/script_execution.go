@@ -90,6 +90,13 @@ func (a *app) executionCreate() *cobra.Command {
 		if *noWait {
 			return a.printExecution(r)
 		}
+		var p executionProperties
+		if err := json.Unmarshal(r.Properties, &p); err != nil {
+			return err
+		}
+		if p.StatusMessage != "" && terminal(a.stderr) {
+			fmt.Fprintln(a.stderr, p.StatusMessage)
+		}
 		return a.finish(ctx, c, path, true)
 	})
 	return cmd
@@ -114,7 +121,7 @@ func (a *app) finish(ctx context.Context, c *client, path string, streams bool) 
 	if streams && a.output == "table" {
 		show = a.printRecord
 	}
-	if err := c.follow(ctx, path, true, show, a.waiting()); err != nil {
+	if err := c.follow(ctx, path, true, show); err != nil {
 		return err
 	}
 	var r resource
@@ -139,20 +146,6 @@ func (a *app) finish(ctx context.Context, c *client, path string, streams bool) 
 		code = errors.ScriptFailed
 	}
 	return errors.Newf(code, "The execution %s has failed: %s", r.Name, p.FailureReason)
-}
-
-// waiting shows on a terminal what an execution waits for.
-func (a *app) waiting() func(status string) {
-	if !terminal(a.stderr) {
-		return func(string) {}
-	}
-	last := ""
-	return func(status string) {
-		if status != "" && status != last {
-			fmt.Fprintf(a.stderr, "%s\n", status)
-		}
-		last = status
-	}
 }
 
 func (a *app) executionList() *cobra.Command {
@@ -240,7 +233,7 @@ func (a *app) executionLogs() *cobra.Command {
 				return a.printRecord(r)
 			}
 			return nil
-		}, func(string) {})
+		})
 	})
 }
 
@@ -250,7 +243,7 @@ func (a *app) executionCancel() *cobra.Command {
 			if _, err := c.do(ctx, http.MethodPost, path+"/cancel", nil, nil); err != nil {
 				return err
 			}
-			if err := c.follow(ctx, path, true, func(record) error { return nil }, func(string) {}); err != nil {
+			if err := c.follow(ctx, path, true, func(record) error { return nil }); err != nil {
 				return err
 			}
 			var r resource

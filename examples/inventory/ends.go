@@ -15,9 +15,11 @@ func invokeFailure(_ context.Context, x *sdk.Execution, _ struct{}) error {
 	x.Information(map[string]any{"step": 1, "of": 2})
 	x.Warning("the next step will fail")
 	x.Error("the next step failed")
-	if err := x.PersistentSecrets.Set("never-kept", secret.New("set by a cmdlet that fails")); err != nil {
+	password := secret.New("set by a cmdlet that fails")
+	if err := x.PersistentSecrets.Set("never-kept", password); err != nil {
 		return err
 	}
+	x.Information("printed by accident: " + password.Reveal())
 	x.NamedOutputs.Set("neverKept", "set by a cmdlet that fails")
 	return errors.New("this cmdlet always fails; run Get-Inventory to see one that does not")
 }

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// canaries are the secrets of TestNothingLeaks: each has something that JSON escapes.
+var canaries = map[string]string{
+	"parameter":  `canary-"one"-parameter`,
+	"credential": `canary\two\credential`,
+	"kept":       "canary\nthree <kept>",
+	"failed":     `canary-four-"of a failure"`,
+}
+
+// forms are the ways in which a canary would show.
+func forms(value string) map[string]string {
+	escaped, _ := json.Marshal(value)
+	var plain bytes.Buffer
+	enc := json.NewEncoder(&plain)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(value)
+	return map[string]string{
+		"as it is":       value,
+		"JSON":           strings.Trim(string(escaped), `"`),
+		"JSON, plain":    strings.Trim(strings.TrimSpace(plain.String()), `"`),
+		"base64":         base64.StdEncoding.EncodeToString([]byte(value)),
+		"its first half": value[:len(value)/2],
+		"its other half": value[len(value)/2:],
+	}
+}
+
+func search(t *testing.T, where string, data []byte) {
+	t.Helper()
+	for name, value := range canaries {
+		for form, text := range forms(value) {
+			if at := bytes.Index(data, []byte(text)); at >= 0 {
+				t.Errorf("%s shows the canary %s %s: %q", where, name, form, data[max(0, at-60):min(len(data), at+len(text)+20)])
+			}
+		}
+	}
+}
+
+// reversed spells a value backwards, byte by byte, so that it does not stand in a plain parameter.
+func reversed(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
+}
+
+// Secure parameters and persistent secrets that scripts print in every way read as [redacted] everywhere.
+func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
+	dir, j := stateDir(t), newJournal(t)
+	p := serveDev(t, dir, "--package", nupkg(t, "torture"))
+
+	// A secret that the script makes itself, kept; another one whose script fails.
+	p.put(t, 1, "make", torture(1, "New-Secret", "Name=kept", "Reversed="+reversed(canaries["kept"])))
+	p.put(t, 1, "fail", torture(1, "New-Secret", "Name=failed", "Fail=true", "Reversed="+reversed(canaries["failed"])))
+	// The kept one, and secure parameters, whichever array they come in.
+	body := torture(1, "Write-Secret", "SecretName=kept")
+	key, user, password := canaries["parameter"], "user", canaries["credential"]
+	body.Properties.Parameters = append(body.Properties.Parameters, parameter{Name: "Key", Type: "SecureValue", SecureValue: &key})
+	body.Properties.HiddenParameters = []parameter{{Name: "Login", Type: "Credential", Username: &user, Password: &password}}
+	p.put(t, 1, "print", body)
+	for name, state := range map[string]string{"make": "Succeeded", "fail": "Failed", "print": "Succeeded"} {
+		x := p.ended(t, 1, name)
+		if x.ProvisioningState != state {
+			t.Fatalf("%s: %s %s", name, x.ProvisioningState, x.FailureReason)
+		}
+		if !x.wrote("[redacted]") || !x.wrote("in a sentence: ") {
+			t.Errorf("%s has not printed its secret: the test shows nothing", name)
+		}
+	}
+
+	// While a script of the package runs, it holds the kept secret: not in its arguments or environment.
+	p.put(t, 1, "hold", torture(1, "Write-Log", "File="+j.path, "Milliseconds=60000"))
+	j.next(t)
+	scripts := scriptsOf(t, dir)
+	if len(scripts) != 1 {
+		t.Fatalf("one script runs, but its processes are %v", scripts)
+	}
+	for _, process := range append(scripts, "/proc/"+itoa(p.cmd.Process.Pid)) {
+		for _, file := range []string{"cmdline", "environ"} {
+			data, err := os.ReadFile(filepath.Join(process, file))
+			if err != nil || len(data) == 0 {
+				t.Errorf("%s of %s: %v, %d bytes", file, process, err, len(data))
+			}
+			search(t, file+" of "+process, data)
+		}
+	}
+	if _, err := p.do(t.Context(), http.MethodPost, cloudPath(1)+"/scriptExecutions/hold/cancel", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.ended(t, 1, "hold")
+
+	for _, name := range []string{"make", "fail", "print", "hold"} {
+		path := cloudPath(1) + "/scriptExecutions/" + name
+		search(t, "GET "+name, p.raw(t, http.MethodGet, path))
+		search(t, "streams of "+name, p.raw(t, http.MethodGet, path+"/streams"))
+		search(t, "log of "+name, p.raw(t, http.MethodPost, path+"/getExecutionLogs"))
+	}
+	search(t, "the list", p.raw(t, http.MethodGet, cloudPath(1)+"/scriptExecutions"))
+
+	p.stop(t)
+	search(t, "the server's log", []byte(p.log.String()))
+	searchFiles(t, dir)
+}
+
+// searchFiles searches all files below dir, and makes sure that the output of scripts is among what it searches.
+func searchFiles(t *testing.T, dir string) {
+	t.Helper()
+	seen := false
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || strings.HasPrefix(path, filepath.Join(dir, "packages")) {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		seen = seen || bytes.Contains(data, []byte("in a sentence: "))
+		search(t, path, data)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !seen {
+		t.Error("no file holds the output: the search has shown nothing")
+	}
+}
