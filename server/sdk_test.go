@@ -98,6 +98,11 @@ func TestSDKSucceeds(t *testing.T) {
 		t.Errorf("the execution is %s %s", *done.ID, *done.Name)
 	}
 
+	raw := string(e.do("GET", cloudPath+"/scriptExecutions/First", "").body)
+	if !strings.Contains(raw, `{"name":"Token","type":"SecureValue"}`) || strings.Contains(raw+e.log.String()+fmt.Sprint(e.audit.list()), "hush") {
+		t.Errorf("the execution reads %s", raw)
+	}
+
 	// The same body again is the same execution, ended already; another one is a conflict.
 	poller, err = client.BeginCreateOrUpdate(t.Context(), group, "Cloud-1", "FIRST", x, nil)
 	if err != nil || !poller.Done() {
