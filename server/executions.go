@@ -132,7 +132,7 @@ func (s *Server) wholeResource(r *request, x domain.Execution) (resource[executi
 		if err != nil && !errors.Has(err, errors.ResourceNotFound) {
 			return out, err
 		}
-		out.Properties.StatusMessage = join(waitsFor(position, x.Cloud.Name), x.Warning)
+		out.Properties.StatusMessage = waitsFor(position, x.Cloud.Name)
 	}
 	for _, stream := range domain.Streams {
 		if x.State == domain.Pending { // there is no output yet
@@ -165,16 +165,6 @@ func waitsFor(p domain.Position, cloud string) string {
 		return fmt.Sprintf("Next in the queue of the private cloud %s, where one runs at a time; it waits for the end of %s.", cloud, p.Running)
 	}
 	return fmt.Sprintf("Position %d in the queue of the private cloud %s, where one runs at a time; %s runs now.", p.Ahead, cloud, p.Running)
-}
-
-func join(sentences ...string) (all string) {
-	for _, s := range sentences {
-		if all != "" && s != "" {
-			all += " "
-		}
-		all += s
-	}
-	return all
 }
 
 func (s *Server) listExecutions(a *answer, r *request) error {

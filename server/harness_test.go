@@ -205,7 +205,7 @@ func byName(ctx context.Context, r *run) domain.Outcome {
 	switch r.Execution.Cmdlet {
 	case "Get-Inventory":
 		r.write(domain.Output, "host-1", "host-2")
-		return domain.Outcome{State: domain.Succeeded, NamedOutputs: map[string]string{"hosts": "2"}}
+		return domain.Outcome{State: domain.Succeeded, Warning: "A remark.", NamedOutputs: map[string]string{"hosts": "2"}}
 	case "Invoke-Failure":
 		for _, stream := range domain.Streams {
 			r.write(stream, "on "+stream.String())

@@ -158,7 +158,8 @@ type executionProperties struct {
 	FailureReason     string            `json:"failureReason,omitempty"`
 	NamedOutputs      map[string]string `json:"namedOutputs,omitempty"`
 
-	StatusMessage    string      `json:"statusMessage,omitempty"` // what it waits for, and remarks of Airlock's own
+	StatusMessage    string      `json:"statusMessage,omitempty"` // what it waits for
+	Warning          string      `json:"warning,omitempty"`       // a remark of Airlock's own; the stream is warnings
 	FailureCode      errors.Code `json:"failureCode,omitempty"`
 	ResolvedCmdletID string      `json:"resolvedCmdletId"` // with the version that runs, where scriptCmdletId has a pattern
 
@@ -198,7 +199,7 @@ func (r *request) executionResource(x domain.Execution) resource[executionProper
 	p := executionProperties{
 		ScriptCmdletID: x.CmdletID, Parameters: []argument{}, Timeout: iso8601.Format(x.Timeout), Retention: iso8601.Format(x.Retention),
 		ProvisioningState: x.State, SubmittedAt: x.Submitted.UTC(), StartedAt: x.Started.UTC(), FinishedAt: x.Finished.UTC(),
-		NamedOutputs: x.NamedOutputs, StatusMessage: x.Warning,
+		NamedOutputs: x.NamedOutputs, Warning: x.Warning,
 		ResolvedCmdletID: cmdletID(x.Cloud, x.Package.Name+"@"+x.Package.Version, x.Cmdlet),
 	}
 	for _, given := range x.Parameters {

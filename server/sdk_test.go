@@ -99,7 +99,7 @@ func TestSDKSucceeds(t *testing.T) {
 	}
 
 	raw := string(e.do("GET", cloudPath+"/scriptExecutions/First", "").body)
-	if !strings.Contains(raw, `{"name":"Token","type":"SecureValue"}`) || strings.Contains(raw+e.log.String()+fmt.Sprint(e.audit.list()), "hush") {
+	if !strings.Contains(raw, `{"name":"Token","type":"SecureValue"}`) || !strings.Contains(raw, `"warning":"A remark."`) || strings.Contains(raw+e.log.String()+fmt.Sprint(e.audit.list()), "hush") {
 		t.Errorf("the execution reads %s", raw)
 	}
 

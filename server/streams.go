@@ -29,7 +29,8 @@ type streamRecord struct {
 }
 
 // getStreams follows an execution's output, all streams in one sequence: what comes after the number `after`, held
-// until there is some or the execution has ended. `finished` says that nothing will come after `last`.
+// until there is some or the execution has ended, or with wait=false not held. `finished` says that nothing will come
+// after `last`.
 func (s *Server) getStreams(a *answer, r *request) error {
 	after, err := r.after()
 	if err != nil {
@@ -46,7 +47,7 @@ func (s *Server) getStreams(a *answer, r *request) error {
 			return false, err
 		}
 		first, err = s.cfg.Store.Records(r.Context(), x.ID, after, stepRecords, stepBytes)
-		return len(first) > 0 || x.State.Final(), err
+		return len(first) > 0 || x.State.Final() || r.URL.Query().Get("wait") == "false", err
 	})
 	if err != nil {
 		return err
