@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/packages"
 )
 
@@ -29,6 +31,9 @@ is packed as it is.`,
 			if terminal(a.stderr) {
 				fmt.Fprintln(a.stderr, what)
 			}
+		}
+		if err := os.MkdirAll(*out, 0o755); err != nil {
+			return errors.Because(err, errors.Usage, "--out: %v.", err)
 		}
 		packed, err := packages.Pack(ctx, args[0], *out, packages.PackOptions{Platforms: *platforms, Progress: progress})
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -58,9 +57,6 @@ func (a *app) stateHome() string {
 }
 
 func (a *app) serve(ctx context.Context, cfg installationConfig, push []string) (err error) {
-	if err := os.Remove(filepath.Join(cfg.dir, "dev.env")); err != nil && !os.IsNotExist(err) {
-		return err
-	}
 	i, err := install(ctx, cfg)
 	if err != nil {
 		return err

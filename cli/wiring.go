@@ -78,6 +78,10 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	if i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Logger: i.log}); err != nil {
 		return err
 	}
+	// From here on the directory is this process's.
+	if err := i.removeEnv(); err != nil {
+		return err
+	}
 	key, err := seal.LoadOrCreate(i.path("key"))
 	if err != nil {
 		return err
@@ -175,7 +179,7 @@ func (i *installation) Run(ctx context.Context, ready func() error) error {
 		return err
 	}
 	err := group.Wait()
-	return errors.Join(err, os.Remove(i.path("dev.env")))
+	return errors.Join(err, i.removeEnv())
 }
 
 // expire removes records that are past their retention.
@@ -221,6 +225,14 @@ export AIRLOCK_TOKEN='%s'
 export AIRLOCK_CA='%s'
 export AIRLOCK_PRIVATE_CLOUD='%s'
 `, i.endpoint, i.token.Reveal(), i.path("ca.pem"), i.clouds.first()))
+}
+
+// removeEnv removes dev.env, also one that a crash has left.
+func (i *installation) removeEnv() error {
+	if err := os.Remove(i.path("dev.env")); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // sealer keeps secure parameters and the digests of bodies under keys of their own.

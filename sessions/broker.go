@@ -15,10 +15,10 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/airlock-run/airlock/internal/audit"
+	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
-	"github.com/airlock-run/airlock/sessions/internal/ca"
 	"github.com/airlock-run/airlock/sessions/internal/sshproxy"
 	"github.com/airlock-run/airlock/sessions/internal/vcproxy"
 )
@@ -32,6 +32,9 @@ const (
 // keepAlive is how often vCenter is called on behalf of a script that does not: vAPI sessions end after 5 minutes
 // without a call, SOAP sessions after 30 (vCenter's defaults).
 const keepAlive = 2 * time.Minute
+
+// certificateLife outlives every execution, an hour at most.
+const certificateLife = 24 * time.Hour
 
 // Broker opens grants.
 type Broker struct {
@@ -91,7 +94,9 @@ type grant struct {
 // prepare makes what the execution is known by, and by what it knows the broker.
 func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream) (*grant, error) {
 	g := &grant{ctx: ctx, broker: b, execution: x, upstream: up, done: make(chan struct{})}
-	authority, certificate, err := ca.Issue([]string{up.VCenter, "vc", "localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback})
+	authority, certificate, err := ca.Issue(ca.Request{
+		Name: "Airlock execution authority", Hosts: []string{up.VCenter, "vc", "localhost", "127.0.0.1", "::1"}, Lifetime: certificateLife,
+	})
 	if err != nil {
 		return nil, err
 	}

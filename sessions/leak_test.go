@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/pbm"
@@ -27,8 +28,8 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/sdk/secret"
-	"github.com/airlock-run/airlock/sessions/internal/ca"
 )
 
 // credentials are the passwords of the private cloud, by what they are, and the address that is the broker's secret.
@@ -51,7 +52,7 @@ type wire struct {
 func listenIn(t testing.TB, f *fixture) *wire {
 	t.Helper()
 	w := &wire{}
-	authority, certificate, err := ca.Issue([]string{f.up.VCenter}, nil)
+	authority, certificate, err := ca.Issue(ca.Request{Name: "a wire", Hosts: []string{f.up.VCenter}, Lifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The commands as their users type them, each file in testdata/script a test, an example and a promise. They share one
+// server with three private clouds; a file that changes a private cloud's state has one to itself.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	p := serveDev(t, stateDir(t), "--clouds", "3", "--package", nupkg(t, "inventory"), "--package", nupkg(t, "torture"))
+	torture := nupkg(t, "torture")
+	// The scripts are parallel subtests: the group ends before the server does.
+	t.Run("group", func(t *testing.T) {
+		testscript.Run(t, testscript.Params{
+			Dir:                 filepath.Join("testdata", "script"),
+			RequireExplicitExec: true,
+			Setup: func(env *testscript.Env) error {
+				for k, v := range map[string]string{
+					"AIRLOCK_ENDPOINT": p.endpoint, "AIRLOCK_TOKEN": p.token, "AIRLOCK_CA": filepath.Join(p.dir, "ca.pem"),
+					"AIRLOCK_PRIVATE_CLOUD": cloudPath(1), "TORTURE": torture, "STATE": p.dir,
+				} {
+					env.Setenv(k, v)
+				}
+				return nil
+			},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode},
+		})
+	})
+}
+
+// exits CODE COMMAND… runs a command that has to end with the exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARGUMENT…]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s", code, args[0])
+	}
+}
+
+// mode MODE FILE checks a file's mode, in octal.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(args[1])
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); (got == args[0]) == neg {
+		ts.Fatalf("%s has the mode %s", args[1], got)
+	}
+}
+
+// The demo does what it says, from a package that is packed already.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr strings.Builder
+	a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, getenv: func(string) string { return "" }}
+	code := run(t.Context(), a, []string{"demo", "--package", nupkg(t, "inventory")})
+	for _, want := range []string{"Succeeded", "ScriptTimedOut", "[redacted]", "password = reused", "All of it was so"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("the transcript lacks %q", want)
+		}
+	}
+	if code != 0 || stderr.Len() > 0 {
+		t.Errorf("exit code %d, errors %s", code, &stderr)
+	}
+	if strings.Contains(stdout.String(), "set by a cmdlet that fails") || t.Failed() {
+		t.Errorf("the transcript:\n%s", &stdout)
+	}
+}
