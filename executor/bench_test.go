@@ -3,8 +3,11 @@ package executor_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -151,4 +154,57 @@ func untilFinal(b *testing.B, h *home, id string) {
 		}
 		<-changed
 	}
+}
+
+// BenchmarkLines is how fast output goes to the store, and the most memory that the server takes meanwhile: it must
+// not depend on how many lines there are.
+func BenchmarkLines(b *testing.B) {
+	for _, count := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			h, err := openHome(b.TempDir(), packageDir)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer h.store.Close()
+			if err := h.addCloud(1); err != nil {
+				b.Fatal(err)
+			}
+			ctx, end := context.WithCancel(b.Context())
+			done := make(chan error, 1)
+			go func() { done <- executor.New(h.config).Run(ctx) }()
+			debug.FreeOSMemory()
+			if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak begins anew: proc(5)
+				b.Fatal(err)
+			}
+			n := 0
+			for b.Loop() {
+				n++
+				x, _, err := h.store.Submit(b.Context(), execution(1, fmt.Sprint("x", n), "Write-Lines", "Count", fmt.Sprint(count)))
+				if err != nil {
+					b.Fatal(err)
+				}
+				untilFinal(b, h, x.ID)
+			}
+			b.ReportMetric(float64(n*count)/b.Elapsed().Seconds(), "lines/s")
+			b.ReportMetric(peak(b), "peak-MiB")
+			end()
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// peak is the peak of the resident memory of this process in MiB.
+func peak(b *testing.B) float64 {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var kib int
+	_, after, _ := strings.Cut(string(data), "VmHWM:")
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		b.Fatal(err)
+	}
+	return float64(kib) / 1024
 }

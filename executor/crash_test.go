@@ -111,7 +111,10 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		t.Run(fmt.Sprint("moment ", 1+2*i), func(t *testing.T) { testKilledAt(t, server, 1+2*i) })
+		t.Run(fmt.Sprint("moment ", 1+2*i), func(t *testing.T) {
+			t.Parallel()
+			testKilledAt(t, server, 1+2*i)
+		})
 	}
 }
 
