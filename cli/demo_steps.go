@@ -94,6 +94,9 @@ func (x execution) wrote(text string) bool {
 	return slices.ContainsFunc(x.records, func(r record) bool { return strings.Contains(r.Text, text) })
 }
 
+// shown is how many records of an execution the transcript has at most.
+const shown = 12
+
 // execute runs a cmdlet: PUT, the streams as they come, GET.
 func (d *demo) execute(ctx context.Context, name, cmdlet, timeout string, parameters ...parameter) (x execution, err error) {
 	var body executionBody
@@ -106,14 +109,18 @@ func (d *demo) execute(ctx context.Context, name, cmdlet, timeout string, parame
 		return x, err
 	}
 	err = d.c.follow(ctx, url, true, func(r record) error {
-		x.records = append(x.records, r)
-		d.detail("  %8s  %-11s  %s", millis(time.Since(sent)), r.Stream, r.Text)
+		if x.records = append(x.records, r); len(x.records) <= shown {
+			d.detail("  %8s  %-11s  %s", millis(time.Since(sent)), r.Stream, r.Text)
+		}
 		return nil
 	})
 	if err != nil {
 		return x, err
 	}
 	known := time.Since(sent)
+	if more := len(x.records) - shown; more > 0 {
+		d.detail("  %8s  and %d more records", "", more)
+	}
 	var r resource
 	if _, err := d.c.do(ctx, http.MethodGet, url, nil, &r); err != nil {
 		return x, err
