@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,7 +132,7 @@ func testKilledAt(t *testing.T, server string, moment int) {
 	h.start(t)
 	states := map[string]domain.Execution{}
 	lost := map[string]bool{}
-	for _, id := range accepted {
+	for _, id := range h.all(t, accepted) {
 		x := h.until(t, id, final)
 		states[x.Name] = x
 		if x.State == domain.Succeeded {
@@ -174,6 +175,26 @@ func testKilledAt(t *testing.T, server string, moment int) {
 		}
 	}
 	h.wantNothingLeft(t)
+}
+
+// all lists the executions that there are: all that were accepted, and perhaps one whose acceptance was not heard of.
+func (h *home) all(t *testing.T, accepted []string) (ids []string) {
+	t.Helper()
+	for n := range crashClouds {
+		page, _, err := h.store.Executions(context.Background(), cloud(n), "", crashExecutions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range page {
+			ids = append(ids, x.ID)
+		}
+	}
+	for _, id := range accepted {
+		if !slices.Contains(ids, id) {
+			t.Errorf("%s was accepted and is gone", id)
+		}
+	}
+	return ids
 }
 
 // runUntilKilled runs the server to its moment and kills it there. It returns what the server had accepted.
