@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,13 +14,14 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vapi/library"
 	"github.com/vmware/govmomi/vapi/rest"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
 func TestNoWayToTheMachine(t *testing.T) {
 	t.Parallel()
 	newLab(t).each(map[string]func(*testing.T, *lab){
-		"datastore files": datastoreFiles, "paths": pathsStayInTheDatastore, "datastores": noDatastoreOfOnesOwn,
+		"datastore files": datastoreFiles, "disks": exportedDisks, "paths": pathsStayInTheDatastore, "datastores": noDatastoreOfOnesOwn,
 		"guest operations": guestOperationsAreRefused, "library": libraryFetchesNothing, "panic": taskThatPanics,
 	})
 }
@@ -47,6 +49,40 @@ func datastoreFiles(t *testing.T, l *lab) {
 	}
 }
 
+// A snapshot's disks are downloaded from the vCenter by its name, and the lease is good for them only.
+func exportedDisks(t *testing.T, l *lab) {
+	ctx := t.Context()
+	if err := ended(ctx)(l.vm().CreateSnapshot(ctx, "s", "", false, false)); err != nil {
+		t.Fatal(err)
+	}
+	snapshot := must(l.vm().FindSnapshot(ctx, "s"))(t)
+	lease := must(l.vm().ExportSnapshot(ctx, snapshot))(t)
+	info, err := lease.Wait(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(info.Items) == 0 || info.Items[0].URL.Host != l.cloud.VCenter().FQDN {
+		t.Fatalf("the lease has %+v", info.Items)
+	}
+	u := info.Items[0].URL
+	disk, _, err := l.vc.Download(ctx, u, &soap.DefaultDownload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = disk.Close()
+	for _, name := range []string{"x", "..", "..%2f..%2fapp-05.vmdk", ""} {
+		if status, _ := get(t, l.vc, path.Dir(u.Path)+"/"+name, ""); status == http.StatusOK {
+			t.Errorf("%q is served too", name)
+		}
+	}
+	if err := lease.Complete(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := get(t, l.vc, u.Path, ""); status != http.StatusNotFound {
+		t.Errorf("after the lease: %d", status)
+	}
+}
+
 func pathsStayInTheDatastore(t *testing.T, l *lab) {
 	ctx := t.Context()
 	outside := filepath.Join(t.TempDir(), "outside")
@@ -65,23 +101,23 @@ func pathsStayInTheDatastore(t *testing.T, l *lab) {
 		change(&c)
 		return c
 	}
-	path := "[vsanDatastore] " + up + outside
+	away := "[vsanDatastore] " + up + outside
 	for what, err := range map[string]error{
-		"copy out": ended(ctx)(files.CopyDatastoreFile(ctx, path, l.dc, "[vsanDatastore] x", l.dc, true)),
-		"copy in":  ended(ctx)(files.CopyDatastoreFile(ctx, "[vsanDatastore] x", l.dc, path, l.dc, true)),
-		"move":     ended(ctx)(files.MoveDatastoreFile(ctx, path, l.dc, "[vsanDatastore] x", l.dc, true)),
-		"delete":   ended(ctx)(files.DeleteDatastoreFile(ctx, path, l.dc)),
+		"copy out": ended(ctx)(files.CopyDatastoreFile(ctx, away, l.dc, "[vsanDatastore] x", l.dc, true)),
+		"copy in":  ended(ctx)(files.CopyDatastoreFile(ctx, "[vsanDatastore] x", l.dc, away, l.dc, true)),
+		"move":     ended(ctx)(files.MoveDatastoreFile(ctx, away, l.dc, "[vsanDatastore] x", l.dc, true)),
+		"delete":   ended(ctx)(files.DeleteDatastoreFile(ctx, away, l.dc)),
 		"mkdir":    files.MakeDirectory(ctx, "[vsanDatastore] "+up+t.TempDir()+"/d", l.dc, true),
-		"disk":     ended(ctx)(disks.CreateVirtualDisk(ctx, path+".vmdk", l.dc, nil)),
+		"disk":     ended(ctx)(disks.CreateVirtualDisk(ctx, away+".vmdk", l.dc, nil)),
 		"search":   ended(ctx)(browser.SearchDatastore(ctx, "[vsanDatastore] "+up, &types.HostDatastoreBrowserSearchSpec{MatchPattern: []string{"*"}})),
 		"VM's name": ended(ctx)(l.folder().CreateVM(ctx, config(func(c *types.VirtualMachineConfigSpec) {
 			c.Name = up + outside
 		}), l.pool(), nil)),
 		"VM's file": ended(ctx)(l.folder().CreateVM(ctx, config(func(c *types.VirtualMachineConfigSpec) {
-			c.Files.VmPathName = path + "/x.vmx"
+			c.Files.VmPathName = away + "/x.vmx"
 		}), l.pool(), nil)),
 		"VM's log": ended(ctx)(l.folder().CreateVM(ctx, config(func(c *types.VirtualMachineConfigSpec) {
-			c.Files.LogDirectory = path
+			c.Files.LogDirectory = away
 		}), l.pool(), nil)),
 		"rename": ended(ctx)(l.vm().Rename(ctx, "..")),
 	} {

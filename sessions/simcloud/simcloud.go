@@ -20,8 +20,7 @@
 //   - vcsim's session cookie is UserSession.Key, which it shows in ids, URLs and events. Clients get an opaque id
 //     instead, which stands for the key at the door only; REST sessions are handled alike (sessionids.go).
 //   - vcsim's STS takes any password, and LoginByToken any token. Here the STS checks the password and each token has
-//     an id that only its holder knows (sts.go). Without a session the property collector answers nothing, and no
-//     datastore is served.
+//     an id that only its holder knows (sts.go). Files of a datastore are served to sessions only.
 //   - A panic in a task of vcsim would end this process. It becomes the task's error.
 //
 // vcsim does not check privileges: whoever is logged in may do everything.
@@ -37,6 +36,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 
@@ -64,6 +64,7 @@ type Cloud struct {
 
 	servers []*sshd.Server
 	roots   []*os.Root
+	end     func() error
 }
 
 // VCenter is what a session broker needs to know of the vCenter.
@@ -98,6 +99,7 @@ func Start(ctx context.Context, cfg Config) (*Cloud, error) {
 		return nil, fmt.Errorf("cannot make the directory of private cloud %s: %w", cfg.Name, err)
 	}
 	c := &Cloud{name: cfg.Name, dir: dir, census: newCensus()}
+	c.end = sync.OnceValue(c.stop)
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start the simulated private cloud %s: %w", cfg.Name, err), c.Close())
 	}
@@ -143,8 +145,11 @@ func (c *Cloud) listenSSH(ctx context.Context, name, fqdn string, system sshd.Sy
 	return nil
 }
 
-// Close ends all sessions and connections, long polls among them, waits for what runs, and removes all files.
-func (c *Cloud) Close() error {
+// Close ends all sessions and connections, long polls among them, waits for what runs, and removes all files. Further
+// calls return what the first one did.
+func (c *Cloud) Close() error { return c.end() }
+
+func (c *Cloud) stop() error {
 	var errs []error
 	if c.vc != nil {
 		errs = append(errs, c.vc.close())

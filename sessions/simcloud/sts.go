@@ -109,7 +109,7 @@ func (v *vcenter) requester(body []byte) string {
 // vcsim answers with one and the same assertion for everybody.
 var (
 	assertionForm = regexp.MustCompile(`<saml2:Assertion [^>]*\bID="([^"]+)"`)
-	nameForm2     = regexp.MustCompile(`(<saml2:NameID [^>]*>)[^<]*<`)
+	nameIDForm    = regexp.MustCompile(`(<saml2:NameID [^>]*>)[^<]*<`)
 )
 
 const failedAuthentication = `<?xml version="1.0" encoding="UTF-8"?>
@@ -137,7 +137,7 @@ func (v *vcenter) sts(next http.Handler) http.Handler {
 			out := bytes.ReplaceAll(a.body.Bytes(), m[1], []byte(v.tokens.issue(user)))
 			var name bytes.Buffer
 			_ = xml.EscapeText(&name, []byte(user))
-			a.body = *bytes.NewBuffer(nameForm2.ReplaceAll(out, []byte("${1}"+name.String()+"<")))
+			a.body = *bytes.NewBuffer(nameIDForm.ReplaceAll(out, []byte("${1}"+name.String()+"<")))
 		}
 		a.send(w)
 	})
