@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/sdk/secret"
-	"github.com/airlock-run/airlock/sessions/internal/ca"
 	"github.com/airlock-run/airlock/sessions/simcloud"
 )
 
@@ -48,7 +48,7 @@ func TestSessionsAreKept(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(authority)
 	ctx, cancel := context.WithCancel(t.Context())
-	scriptCA, certificate, err := ca.Issue([]string{vc.FQDN}, nil)
+	scriptCA, certificate, err := ca.Issue(ca.Request{Name: "a test", Hosts: []string{vc.FQDN}, Lifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestSessionsAreKept(t *testing.T) {
 // listenIn puts a server in front of a vCenter that tells what is asked.
 func listenIn(t *testing.T, vc simcloud.VCenter, tell func(*http.Request, string)) (authority []byte, addr string) {
 	t.Helper()
-	authority, certificate, err := ca.Issue([]string{vc.FQDN}, nil)
+	authority, certificate, err := ca.Issue(ca.Request{Name: "a test", Hosts: []string{vc.FQDN}, Lifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
