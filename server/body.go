@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,7 +31,11 @@ func (r *request) readBody(a *answer) ([]byte, error) {
 	return bytes.TrimSpace(data), nil
 }
 
-// readJSON reads a body that is one JSON value, nil where there is none. Text that is not UTF-8 is refused: a
+// escapes matches each escape in a JSON value. Its group has those that are half a character: a surrogate of UTF-16
+// without the other one (RFC 8259, section 8.2).
+var escapes = regexp.MustCompile(`(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(ud[89a-f][0-9a-f]{2})|.)`)
+
+// readJSON reads a body that is one JSON value, nil where there is none. Text that is not Unicode is refused: a
 // decoder would replace it silently, in passwords too.
 func (r *request) readJSON(a *answer) (json.RawMessage, error) {
 	data, err := r.readBody(a)
@@ -49,6 +54,11 @@ func (r *request) readJSON(a *answer) (json.RawMessage, error) {
 		}
 		// The decoder's own words could quote a piece of a secret.
 		return nil, errors.Newf(errors.InvalidRequestContent, "The body is not one JSON value: see byte %d of %d.", at, len(data))
+	}
+	for _, at := range escapes.FindAllSubmatchIndex(data, -1) {
+		if at[2] >= 0 {
+			return nil, errors.Newf(errors.InvalidRequestContent, "The body has half a character at byte %d: a surrogate without its pair.", at[0]+1)
+		}
 	}
 	return value, nil
 }

@@ -90,7 +90,8 @@ func (s *Server) prepare(r *request, cloud domain.PrivateCloud, sub submission) 
 	return x, err
 }
 
-// answerPut has no Retry-After: the client is to ask for the status at once, where it is held.
+// answerPut has no Retry-After: the client is to ask for the status at once, where it is held. An execution that has
+// ended badly has its code in a header too: azcore asks for no status then, and finds it nowhere else.
 func (s *Server) answerPut(a *answer, r *request, status int, x domain.Execution) error {
 	r.execution = x.ID
 	body, err := s.wholeResource(r, x)
@@ -98,6 +99,9 @@ func (s *Server) answerPut(a *answer, r *request, status int, x domain.Execution
 		return err
 	}
 	a.Header().Set("Azure-AsyncOperation", r.statusAddress(x.Cloud, x.ID))
+	if e := endError(x.State, x.Failure); e != nil {
+		a.Header().Set("x-ms-error-code", string(e.Code))
+	}
 	return a.send(status, body)
 }
 

@@ -34,7 +34,7 @@ func (p pipe) Accept() (net.Conn, error) {
 func (p pipe) Close() error   { close(p.done); return nil }
 func (p pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// Who sends slowly, or too much, is let go.
+// Who sends slowly, too much, or past the routes, is let go.
 func TestSlowAndLargeRequests(t *testing.T) {
 	t.Parallel()
 	head := "PUT " + cloudPath + "/scriptExecutions/x?api-version=" + version + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token + "\r\n"
@@ -44,6 +44,7 @@ func TestSlowAndLargeRequests(t *testing.T) {
 	}{
 		"slow body":     {head + "Content-Length: 1000\r\n\r\n{", "400 Bad Request", 10 * time.Second},
 		"slow stranger": {strings.Replace(head, token, "x", 1) + "Content-Length: 1000\r\n\r\n{", "401 Unauthorized", 10 * time.Second},
+		"whole server":  {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "401 Unauthorized", 0},
 		"slow head":     {head, "", 10 * time.Second},
 		"large head":    {head + "X: " + strings.Repeat("x", 40<<10) + "\r\n\r\n", "431 Request Header Fields Too Large", 0},
 	} {

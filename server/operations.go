@@ -38,17 +38,25 @@ func (s *Server) getOperationStatus(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	out := operationStatus{ID: statusPath(op.Cloud, op.ID), Name: op.ID, Status: op.State, StartTime: op.Started.UTC(), EndTime: op.Finished.UTC()}
-	switch {
-	case op.Failure != nil:
-		out.Error = &armError{Code: op.Failure.Code, Message: op.Failure.Message}
-	case op.State == domain.Canceled:
-		out.Error = &armError{Code: errors.ScriptCanceled, Message: "The script execution was canceled or deleted before it ended."}
+	out := operationStatus{
+		ID: statusPath(op.Cloud, op.ID), Name: op.ID, Status: op.State, StartTime: op.Started.UTC(), EndTime: op.Finished.UTC(),
+		Error: endError(op.State, op.Failure),
 	}
 	if !op.State.Final() {
 		a.Header().Set("Retry-After", "1")
 	}
 	return a.send(http.StatusOK, out)
+}
+
+// endError says why something did not end well: nil where it did, or has not ended.
+func endError(state domain.State, failure *domain.Failure) *armError {
+	switch {
+	case failure != nil:
+		return &armError{Code: failure.Code, Message: failure.Message}
+	case state == domain.Canceled:
+		return &armError{Code: errors.ScriptCanceled, Message: "The script execution was canceled or deleted before it ended."}
+	}
+	return nil
 }
 
 // getOperationResult is Location: 202 until the operation has ended, then 204.

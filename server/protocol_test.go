@@ -39,6 +39,30 @@ func TestPathsCompareWithoutCase(t *testing.T) {
 	}
 }
 
+// Text comes back as it was meant, whatever way it was written in JSON.
+func TestTextIsKept(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	body := with(parameter("ClusterName", "Value", `"value":"\ud83d\uDE00 \\ud83d \\\\ \u0000"`))
+	got := decode[executionReply](t, e.do("PUT", cloudPath+"/scriptExecutions/x", body).want(t, 201, ""))
+	if value := got.Properties.Parameters[0]["value"]; value != "\U0001F600 \\ud83d \\\\ \x00" {
+		t.Errorf("the value is %q", value)
+	}
+}
+
+// Of two names that are wrong always the same one is told.
+func TestErrorsAreSteady(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	path := strings.Replace(cloudPath, group, "a$b", 1) + "/scriptExecutions/a%20b"
+	first := e.do("GET", path, "").want(t, 400, errors.InvalidResourceName)
+	for range 20 {
+		if again := e.do("GET", path, ""); string(again.body) != string(first.body) {
+			t.Fatalf("%s, then %s", first.body, again.body)
+		}
+	}
+}
+
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	e := start(t)

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -96,7 +97,8 @@ func (r *request) checkVersion() error {
 
 // checkNames holds the path's names to the rules of Microsoft.AVS.
 func (r *request) checkNames() error {
-	for variable, name := range r.vars {
+	for _, variable := range slices.Sorted(maps.Keys(r.vars)) { // of two that are wrong always the same one is told
+		name := r.vars[variable]
 		ok, rule := domain.ValidName(name), "at most 128 letters, digits, '-', '.' or '_'"
 		switch variable {
 		case "resourceGroup":

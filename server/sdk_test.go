@@ -143,6 +143,36 @@ func TestSDKFails(t *testing.T) {
 	}
 }
 
+// Who sends the same body again after the end learns the same as who waited for it: azcore takes a final answer to a
+// PUT for the end, and reads its code from the header.
+func TestSDKLearnsOfTheEndFromASecondPut(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	e.execute(byName)
+	client := e.sdk().NewScriptExecutionsClient()
+	again := func(name, cmdlet string) error {
+		poller, err := client.BeginCreateOrUpdate(t.Context(), group, "Cloud-1", name, sdkExecution(cmdlet), nil)
+		if err != nil || !poller.Done() {
+			t.Fatalf("%s again: done %v, %v", name, poller.Done(), err)
+		}
+		_, err = poller.PollUntilDone(t.Context(), nil)
+		return err
+	}
+	failed := e.do("PUT", cloudPath+"/scriptExecutions/f", put("Invoke-Failure", `"timeout":"PT1H"`)).want(t, 201, "")
+	e.finished(failed)
+	wantSDKError(t, again("f", "Invoke-Failure"), 200, errors.ScriptFailed, "It fails, as it says. Run another.")
+	// The SDKs for JavaScript and Python ask for the status all the same.
+	repeated := e.do("PUT", cloudPath+"/scriptExecutions/f", put("Invoke-Failure", `"timeout":"PT1H"`)).want(t, 200, errors.ScriptFailed)
+	if a := repeated.Header.Get("Azure-AsyncOperation"); a == "" || a != failed.Header.Get("Azure-AsyncOperation") {
+		t.Errorf("Azure-AsyncOperation is %q", a)
+	}
+
+	canceled := e.do("PUT", cloudPath+"/scriptExecutions/c", put("Start-Sleep", `"timeout":"PT1H"`)).want(t, 201, "")
+	e.do("POST", cloudPath+"/scriptExecutions/c/cancel", "")
+	e.finished(canceled)
+	wantSDKError(t, again("c", "Start-Sleep"), 200, errors.ScriptCanceled, `"Canceled"`)
+}
+
 func TestSDKLogs(t *testing.T) {
 	t.Parallel()
 	e := start(t)

@@ -110,7 +110,10 @@ func (s *Server) HTTPServer() *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug), // handshakes that fail, connections that break
+
+		DisableGeneralOptionsHandler: true, // it would answer OPTIONS * to strangers
+
+		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug), // handshakes that fail, connections that break
 	}
 	h.RegisterOnShutdown(s.Release)
 	return h

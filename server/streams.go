@@ -65,7 +65,7 @@ func (r *request) after() (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
-	after, err := strconv.ParseInt(text, 10, 64)
+	after, err := strconv.ParseInt(text, 10, 63) // so that there can be one after it
 	if err != nil || after < 0 {
 		return 0, errors.Newf(errors.InvalidRequest, "The query parameter after is %.40q; it must be the number of a record, 0 to begin with the first.", text).At("after")
 	}
