@@ -203,8 +203,8 @@ func (c Cmdlet) Validate() error {
 		return fmt.Errorf("the cmdlet name %q is not of the form Verb-Noun", c.Name)
 	case c.TimeoutSeconds < 0:
 		return fmt.Errorf("%s: the timeout is negative", c.Name)
-	case c.Timeout() > MaxTimeout:
-		return fmt.Errorf("%s: the timeout of %v is longer than %v", c.Name, c.Timeout(), MaxTimeout)
+	case c.TimeoutSeconds > int(MaxTimeout/time.Second): // in seconds, of which a Duration cannot hold all that an int can
+		return fmt.Errorf("%s: the timeout of %d s is longer than %v", c.Name, c.TimeoutSeconds, MaxTimeout)
 	case c.Lifecycle != "" && !c.Lifecycle.valid():
 		return fmt.Errorf("%s: the lifecycle kind %q is not known", c.Name, c.Lifecycle)
 	}

@@ -62,7 +62,9 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		"START-BACKUP is there twice":      func(m *manifest.Manifest) { m.Cmdlets = append(m.Cmdlets, manifest.Cmdlet{Name: "START-BACKUP"}) },
 		`"Backup" is not of the form Verb`: func(m *manifest.Manifest) { m.Cmdlets[0].Name = "Backup" },
 		"the timeout is negative":          func(m *manifest.Manifest) { m.Cmdlets[0].TimeoutSeconds = -1 },
-		"1h0m1s is longer than 1h0m0s":     func(m *manifest.Manifest) { m.Cmdlets[0].TimeoutSeconds = 3601 },
+		"3601 s is longer than 1h0m0s":     func(m *manifest.Manifest) { m.Cmdlets[0].TimeoutSeconds = 3601 },
+		"18446744074 s is longer than":     func(m *manifest.Manifest) { m.Cmdlets[0].TimeoutSeconds = 18446744074 }, // 0.29 s as a Duration
+		"9300000000 s is longer than":      func(m *manifest.Manifest) { m.Cmdlets[0].TimeoutSeconds = 9300000000 },  // and negative
 		`lifecycle kind "birth"`:           func(m *manifest.Manifest) { m.Cmdlets[0].Lifecycle = "birth" },
 		`parameter name "a-b"`:             func(m *manifest.Manifest) { m.Cmdlets[0].Parameters[0].Name = "a-b" },
 		"parameter KEY is there twice": func(m *manifest.Manifest) {
