@@ -25,7 +25,11 @@ type accountParams struct {
 
 var accountName = regexp.MustCompile(`^[a-zA-Z][0-9a-zA-Z-]{0,63}$`)
 
-// setServiceAccount can be run again and again: it makes what is missing and leaves the rest.
+// madeBy is the description of the users that this cmdlet makes: it leaves all others alone.
+const madeBy = "Service account kept by Airlock"
+
+// setServiceAccount can be run again and again: it makes what is missing and leaves the rest. It takes over neither a
+// user nor a role that it has not made.
 func setServiceAccount(ctx context.Context, x *sdk.Execution, p accountParams) error {
 	if p.Name == "" {
 		p.Name = "svc-airlock"
@@ -37,7 +41,18 @@ func setServiceAccount(ctx context.Context, x *sdk.Execution, p accountParams) e
 	if err != nil {
 		return err
 	}
-	state, err := setUser(ctx, x, admin, p.Name)
+	user, err := admin.FindPersonUser(ctx, p.Name)
+	if err != nil {
+		return fmt.Errorf("the user %s could not be looked up: %w", p.Name, err)
+	}
+	if user != nil && user.Details.Description != madeBy {
+		return fmt.Errorf("the user %s exists, and was not made by this cmdlet; choose another name", p.Name)
+	}
+	setRole, err := planRole(ctx, x, p.Name, user != nil)
+	if err != nil {
+		return err
+	}
+	state, err := setUser(ctx, x, admin, p.Name, user != nil)
 	if err != nil {
 		return err
 	}
@@ -46,7 +61,7 @@ func setServiceAccount(ctx context.Context, x *sdk.Execution, p accountParams) e
 			return err
 		}
 	}
-	if err := setRole(ctx, x, p.Name); err != nil {
+	if err := setRole(); err != nil {
 		return err
 	}
 	x.NamedOutputs.Set("user", p.Name+"@"+admin.Domain)
@@ -55,8 +70,8 @@ func setServiceAccount(ctx context.Context, x *sdk.Execution, p accountParams) e
 	return nil
 }
 
-// setUser makes the user or finds it, and says whether its password is new or was reused.
-func setUser(ctx context.Context, x *sdk.Execution, admin *ssoadmin.Client, name string) (string, error) {
+// setUser makes the user where it does not exist, and says whether its password is new or was reused.
+func setUser(ctx context.Context, x *sdk.Execution, admin *ssoadmin.Client, name string, exists bool) (string, error) {
 	secretName, state := name+"-password", "reused"
 	password, kept := x.PersistentSecrets.Get(secretName)
 	if !kept {
@@ -65,12 +80,10 @@ func setUser(ctx context.Context, x *sdk.Execution, admin *ssoadmin.Client, name
 			return "", err
 		}
 	}
-	user, err := admin.FindPersonUser(ctx, name)
+	var err error
 	switch {
-	case err != nil:
-		return "", fmt.Errorf("the user %s could not be looked up: %w", name, err)
-	case user == nil:
-		err = admin.CreatePersonUser(ctx, name, types.AdminPersonDetails{Description: "Service account kept by Airlock"}, password.Reveal())
+	case !exists:
+		err = admin.CreatePersonUser(ctx, name, types.AdminPersonDetails{Description: madeBy}, password.Reveal())
 	case !kept: // its password is lost: an earlier execution failed after it had made the user
 		err = admin.ResetPersonPassword(ctx, name, password.Reveal())
 	}
@@ -93,29 +106,35 @@ func join(ctx context.Context, x *sdk.Execution, admin *ssoadmin.Client, name st
 	return nil
 }
 
-// setRole makes a role with the privileges that CloudAdmins has now.
-func setRole(ctx context.Context, x *sdk.Execution, name string) error {
+// planRole returns what makes the role, or gives it the privileges that CloudAdmins has now. A role that is there
+// before its user is somebody else's.
+func planRole(ctx context.Context, x *sdk.Execution, name string, hasUser bool) (set func() error, err error) {
 	c, err := vcenter.Client(ctx, x)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manager := object.NewAuthorizationManager(c.Client)
 	roles, err := manager.RoleList(ctx)
 	if err != nil {
-		return fmt.Errorf("the roles could not be read: %w", err)
+		return nil, fmt.Errorf("the roles could not be read: %w", err)
 	}
 	model, own := roles.ByName(cloudAdmins), roles.ByName(name)
 	switch {
 	case model == nil:
-		return fmt.Errorf("the vCenter has no role %s to copy", cloudAdmins)
-	case own == nil:
-		_, err = manager.AddRole(ctx, name, model.Privilege)
-	default:
-		err = manager.UpdateRole(ctx, own.RoleId, name, model.Privilege)
+		return nil, fmt.Errorf("the vCenter has no role %s to copy", cloudAdmins)
+	case own != nil && !hasUser:
+		return nil, fmt.Errorf("the role %s exists, and was not made by this cmdlet; choose another name or remove the role", name)
 	}
-	if err != nil {
-		return fmt.Errorf("the role %s could not be set: %w", name, err)
-	}
-	x.Output(fmt.Sprintf("role %s: %d privileges, as %s has", name, len(model.Privilege), cloudAdmins))
-	return nil
+	return func() (err error) {
+		if own == nil {
+			_, err = manager.AddRole(ctx, name, model.Privilege)
+		} else {
+			err = manager.UpdateRole(ctx, own.RoleId, name, model.Privilege)
+		}
+		if err != nil {
+			return fmt.Errorf("the role %s could not be set: %w", name, err)
+		}
+		x.Output(fmt.Sprintf("role %s: %d privileges, as %s has", name, len(model.Privilege), cloudAdmins))
+		return nil
+	}, nil
 }

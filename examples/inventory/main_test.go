@@ -182,6 +182,16 @@ func TestSetServiceAccount(t *testing.T) {
 		t.Errorf("after the loss of the secret %v was set", lost.Secrets)
 	}
 
+	for name, says := range map[string]string{
+		"scripting":   "the user scripting exists, and was not made by this cmdlet", // the login of Airlock itself
+		"CloudAdmins": "the role CloudAdmins exists, and was not made by this cmdlet",
+	} {
+		args["name"] = wire.Argument{Type: manifest.String, Value: name}
+		if r := c.run(t, "Set-ServiceAccount", nil, args); !strings.HasPrefix(r.End.Failure, says) {
+			t.Errorf("with the name %s the failure is %q, want %q", name, r.End.Failure, says)
+		}
+	}
+
 	args["name"] = wire.Argument{Type: manifest.String, Value: "a b"}
 	if r := c.run(t, "Set-ServiceAccount", nil, args); !strings.Contains(r.End.Failure, `the name "a b"`) {
 		t.Errorf("the failure is %q", r.End.Failure)
