@@ -24,7 +24,7 @@ const (
 	MaxSize = 512 << 20 // bytes of the .nupkg
 
 	maxDirectory = 4 << 20 // bytes of the zip's directory
-	maxEntries   = 10_000
+	maxEntries   = 10_000  // in the zip's directory; also files and folders, named there or not
 	maxUnpacked  = 2 << 30 // bytes of all entries
 	maxRatio     = 100     // unpacked to packed bytes, over the whole archive …
 	freeUnpacked = 1 << 20 // … beyond so many bytes
@@ -123,6 +123,9 @@ func checkEntries(files []*zip.File, size int64) error {
 		}
 		if err := names.add(f.Name); err != nil {
 			return err
+		}
+		if len(names) > maxEntries {
+			return fmt.Errorf("with the entry %q the archive has more than %d files and folders", f.Name, maxEntries)
 		}
 		if unpacked += f.UncompressedSize64; f.UncompressedSize64 > maxUnpacked || unpacked > maxUnpacked {
 			return fmt.Errorf("with the entry %q the archive unpacks to more than %d bytes", f.Name, maxUnpacked)

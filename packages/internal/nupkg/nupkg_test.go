@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -282,6 +283,18 @@ func TestBoundedMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if allocated := after.TotalAlloc - before.TotalAlloc; err == nil || allocated > 48<<20 {
 		t.Errorf("refusing 200,000 entries allocated %d bytes, %v", allocated, err)
+	}
+}
+
+// TestFoldersAreCounted makes an archive of few files, each in 30 folders of its own.
+func TestFoldersAreCounted(t *testing.T) {
+	t.Parallel()
+	var entries []entry
+	for i := range 1000 {
+		entries = append(entries, entry{name: fmt.Sprint(i, "/") + strings.Repeat("a/", 30) + "x"})
+	}
+	if _, err := open(archive(t, entries...)); err == nil || !strings.Contains(err.Error(), "more than 10000 files and folders") {
+		t.Errorf("31,000 folders: %v; want an error that says how many are allowed", err)
 	}
 }
 
