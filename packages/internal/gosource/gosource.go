@@ -218,7 +218,7 @@ func (r *reader) onlyValue(v *types.Var) (value ast.Expr, err error) {
 				return
 			}
 			switch v.Type().Underlying().(type) {
-			case *types.Slice, *types.Pointer: // a copy shares the memory
+			case *types.Slice, *types.Pointer, *types.Interface: // a copy shares the memory
 				if uses++; uses > 1 {
 					err = r.errorf(n, "%s is used here too, where it could be changed; use it in the call of sdk.Main only", v.Name())
 				}
@@ -239,6 +239,10 @@ func (r *reader) onlyValue(v *types.Var) (value ast.Expr, err error) {
 				case r.pkg.TypesInfo.Uses[name] == v:
 					err = r.errorf(n, "%s is changed here; set it once, by a literal", v.Name())
 				}
+			}
+		case *ast.IncDecStmt:
+			if name := root(n.X); name != nil && r.pkg.TypesInfo.Uses[name] == v {
+				err = r.errorf(n, "%s is changed here; set it once, by a literal", v.Name())
 			}
 		case *ast.RangeStmt:
 			for _, left := range []ast.Expr{n.Key, n.Value} {

@@ -162,6 +162,8 @@ func TestRefusals(t *testing.T) {
 		{`func init() { p := &(pkg.Name); *p = "Q" }; func main() { sdk.Main(pkg) }`, "the address of pkg is taken"},
 		{`func init() { for _, pkg.Name = range os.Args {} }; func main() { sdk.Main(pkg) }`, "pkg is changed here"},
 		{`func main() { c := ` + cmdlet + `; c.Name = "Get-Other"; sdk.Main(pkg, c) }`, "main.go:2: c is changed here"},
+		{`func main() { c := ` + cmdlet + `; for range int(time.Minute) { c.Timeout++ }; sdk.Main(pkg, c) }`, "main.go:2: c is changed here"},
+		{`var c sdk.Declared = &` + cmdlet + `; func init() { c.(*sdk.Cmdlet[none]).Name = "Get-Other" }; func main() { sdk.Main(pkg, c) }`, "c is used here too"},
 		{`func main() { c := &` + cmdlet + `; d := c; d.Name = "Get-Other"; sdk.Main(pkg, c) }`, "c is used here too"},
 		{`func main() { l := []sdk.Declared{` + cmdlet + `}; l[0] = sdk.Cmdlet[none]{}; sdk.Main(pkg, l...) }`, "l is"},
 		{`func main() { l := []sdk.Declared{` + cmdlet + `}; m := l; m[0] = sdk.Cmdlet[none]{}; sdk.Main(pkg, l...) }`, "l is used here too"},
