@@ -67,15 +67,14 @@ func LoadOrCreate(path string) (Key, error) {
 	if err := durable.PrivateDir(filepath.Dir(path)); err != nil {
 		return Key{}, errors.Because(err, errors.Usage, "The directory of the key file cannot be used: %v.", err)
 	}
-	k := NewKey()
-	err := durable.CreateFile(path, []byte(k.secret.Reveal()))
-	if err == nil {
-		return k, nil
-	}
-	if !errors.Is(err, fs.ErrExist) {
-		return Key{}, errors.Because(err, errors.Usage, "The key file cannot be made: %v.", err)
-	}
 	data, err := durable.ReadPrivate(path, keySize)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = durable.CreateFile(path, []byte(NewKey().secret.Reveal()))
+		if err != nil && !errors.Is(err, fs.ErrExist) { // somebody else may have made it just now
+			return Key{}, errors.Because(err, errors.Usage, "The key file cannot be made: %v.", err)
+		}
+		data, err = durable.ReadPrivate(path, keySize)
+	}
 	if err == nil && len(data) != keySize {
 		err = fmt.Errorf("%s has %d bytes, not %d", path, len(data), keySize)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/airlock-run/airlock/internal/domain"
@@ -227,5 +228,28 @@ func TestValues(t *testing.T) {
 	}
 	if got, err := seal.OpenValues(k, "id-1", nil); err != nil || len(got) != 0 {
 		t.Errorf("nothing sealed: %v, %v", got, err)
+	}
+}
+
+// TestLoadNeedsNoRoom needs root for its small file system.
+func TestLoadNeedsNoRoom(t *testing.T) {
+	t.Parallel()
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
+		t.Skip("a tmpfs cannot be mounted here:", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(mount, syscall.MNT_DETACH) })
+	path := filepath.Join(mount, "key")
+	k, err := seal.LoadOrCreate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(filepath.Join(mount, "full"), make([]byte, 1<<20), 0o600) // as much as fits
+	again, err := seal.LoadOrCreate(path)
+	if err != nil {
+		t.Fatalf("the key that is there, on a full disk: %v", err)
+	}
+	if !bytes.Equal(again.Digest(nil), k.Digest(nil)) {
+		t.Error("it is another key")
 	}
 }
