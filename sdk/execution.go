@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/sdk/wire"
@@ -123,11 +122,8 @@ func (s *PersistentSecrets) Get(name string) (SecureString, bool) {
 	return v, ok
 }
 
-// Set sets a secret. The name has 1 to 127 letters, digits or '-', the value is UTF-8.
+// Set sets a secret. The name has 1 to 127 letters, digits or '-', the value is UTF-8 without U+FFFD.
 func (s *PersistentSecrets) Set(name string, value SecureString) error {
-	if !utf8.ValidString(value.Reveal()) {
-		return fmt.Errorf("the value of the persistent secret %s is not UTF-8; encode it, for instance as base64", name)
-	}
 	return s.change(wire.SecretChange{Name: name, Value: &value})
 }
 
@@ -143,7 +139,7 @@ func (s *PersistentSecrets) change(c wire.SecretChange) error {
 	}
 	payload, err := wire.EncodeSecret(c)
 	if err != nil {
-		return err
+		return fmt.Errorf("the persistent secret %s cannot be set: %w", c.Name, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

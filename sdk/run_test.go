@@ -245,7 +245,7 @@ func TestHostOutOfPlace(t *testing.T) {
 	waits := Cmdlet[none]{Name: "Test-It", Run: func(ctx context.Context, _ *Execution, _ none) error { <-ctx.Done(); return nil }}
 	for says, speak := range map[string]func(*testing.T, net.Conn){
 		"in place of Start":          func(t *testing.T, c net.Conn) { sendFrame(t, c, wire.KindCancel, []byte("{}")) },
-		"invalid character":          func(t *testing.T, c net.Conn) { sendFrame(t, c, wire.KindStart, []byte("no JSON")) },
+		"not a JSON object":          func(t *testing.T, c net.Conn) { sendFrame(t, c, wire.KindStart, []byte("no JSON")) },
 		"version 0 of the protocol":  func(t *testing.T, c net.Conn) { sendFrame(t, c, wire.KindStart, []byte("{}")) },
 		"the host closed the connec": func(t *testing.T, c net.Conn) { c.Close() },
 		"unknown kind of frame 0x7f": func(t *testing.T, c net.Conn) { c.Write([]byte{0, 0, 0, 1, 0x7f}) },

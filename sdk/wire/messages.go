@@ -1,8 +1,12 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/sdk/manifest"
 	"github.com/airlock-run/airlock/sdk/secret"
@@ -61,7 +65,8 @@ type SSHEndpoint struct {
 }
 
 // SecretChange sets a persistent secret, or deletes it where Value is nil. It is kept only when the cmdlet ends well,
-// and its value redacted from then on in any case.
+// and its value redacted from then on in any case. The value is Unicode text without U+FFFD: that is what JSON decoders
+// make of anything else, and then neither the script nor Airlock would have the secret that was meant.
 type SecretChange struct {
 	Name  string
 	Value *secret.Text
@@ -155,11 +160,16 @@ func DecodeStart(payload []byte) (Start, error) {
 	return s, nil
 }
 
+var errNoText = errors.New("the value is no text (UTF-8 without U+FFFD); encode it, for instance as base64")
+
 // EncodeSecret writes the payload of a KindSecret frame, the value included.
 func EncodeSecret(c SecretChange) ([]byte, error) {
 	form := secretForm{Name: c.Name}
 	if c.Value != nil {
 		v := c.Value.Reveal()
+		if strings.ContainsRune(v, utf8.RuneError) { // finds bytes that are not UTF-8, too
+			return nil, errNoText
+		}
 		form.Value = &v
 	}
 	return json.Marshal(form)
@@ -173,6 +183,9 @@ func DecodeSecret(payload []byte) (SecretChange, error) {
 	}
 	c := SecretChange{Name: form.Name}
 	if form.Value != nil {
+		if strings.ContainsRune(*form.Value, utf8.RuneError) {
+			return SecretChange{}, errNoText
+		}
 		v := secret.New(*form.Value)
 		c.Value = &v
 	}
@@ -189,7 +202,11 @@ func Decode[M Hello | End | Cancel](payload []byte) (M, error) {
 	return m, err
 }
 
+// decode reads one JSON object in UTF-8. Go's decoder alone takes null for an empty one, and replaces what is not UTF-8.
 func decode(payload []byte, into any) error {
+	if !bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{")) || !utf8.Valid(payload) {
+		return errors.New("wire: a message is not a JSON object in UTF-8")
+	}
 	if err := json.Unmarshal(payload, into); err != nil {
 		return fmt.Errorf("wire: %w", err)
 	}

@@ -44,15 +44,18 @@ const (
 // Bounds in bytes on a frame's payload.
 const (
 	MaxRecord  = 1 << 20  // a record of a stream; longer text goes on in the next record
-	MaxMessage = 16 << 20 // any other frame
+	MaxMessage = 2 << 20  // Hello, Secret, End and Cancel: JSON in memory takes many times what it takes on the wire
+	MaxStart   = 16 << 20 // Start
 )
 
 func (k Kind) max() (int, bool) {
 	switch k {
 	case KindOutput, KindInformation, KindWarning, KindError:
 		return MaxRecord, true
-	case KindHello, KindSecret, KindEnd, KindStart, KindCancel:
+	case KindHello, KindSecret, KindEnd, KindCancel:
 		return MaxMessage, true
+	case KindStart:
+		return MaxStart, true
 	}
 	return 0, false
 }
@@ -66,7 +69,7 @@ type Frame struct {
 // Record says whether the frame is a record of one of the four streams.
 func (f Frame) Record() bool { return f.Kind >= KindOutput && f.Kind <= KindError }
 
-// Reader reads frames. What it holds is bounded by the largest frame that was sent in full.
+// Reader reads frames. What it holds is bounded by the largest frame that was sent, as far as it came.
 type Reader struct {
 	r   *bufio.Reader
 	buf []byte

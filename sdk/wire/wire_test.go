@@ -84,7 +84,7 @@ func TestFramesThatAreRefused(t *testing.T) {
 			t.Errorf("a frame that ends after %d bytes: %v", cut, err)
 		}
 	}
-	for kind, n := range map[wire.Kind]int{wire.KindOutput: wire.MaxRecord + 1, wire.KindEnd: wire.MaxMessage + 1, 0x7f: 0} {
+	for kind, n := range map[wire.Kind]int{wire.KindOutput: wire.MaxRecord + 1, wire.KindEnd: wire.MaxMessage + 1, wire.KindStart: wire.MaxStart + 1, 0x7f: 0} {
 		if b, err := wire.AppendFrame([]byte("before"), kind, make([]byte, n)); err == nil || string(b) != "before" {
 			t.Errorf("kind %#x with %d bytes was written: %v", byte(kind), n, err)
 		}
@@ -141,6 +141,31 @@ func TestMessagesComeBack(t *testing.T) {
 	}
 	if _, err := wire.Decode[wire.Hello]([]byte(`{`)); err == nil {
 		t.Error("a Hello that is not JSON was read")
+	}
+}
+
+// A message that was taken for something else than what was sent would be worse than none: null for an End without a
+// failure, or a secret with U+FFFD in it, which is neither kept nor redacted as the script has it.
+func TestMessagesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{"", " ", "null", " null", "[]", `"a"`, "1", "{", "{} {}", "{\"failure\":\"\xff\"}"} {
+		if end, err := wire.Decode[wire.End]([]byte(payload)); err == nil {
+			t.Errorf("%q was read as %+v", payload, end)
+		}
+	}
+	if _, err := wire.Decode[wire.End]([]byte("\r\n\t {\"later\":null}\n")); err != nil {
+		t.Error(err)
+	}
+	for _, payload := range []string{"null", "{\"name\":\"a\",\"value\":\"b\xff\"}", `{"name":"a","value":"b\ud800"}`, `{"name":"a","value":"\udc80b"}`} {
+		if c, err := wire.DecodeSecret([]byte(payload)); err == nil {
+			t.Errorf("%s was read as %+v", payload, c)
+		}
+	}
+	for _, value := range []string{"b\xff", "b\ufffd"} {
+		v := secret.New(value)
+		if payload, err := wire.EncodeSecret(wire.SecretChange{Name: "a", Value: &v}); err == nil {
+			t.Errorf("%q was written as %s", value, payload)
+		}
 	}
 }
 

@@ -127,7 +127,7 @@ func (c *conversation) writeCancel(reason string) error {
 func (c *conversation) write(kind wire.Kind, payload []byte) error {
 	frame, err := wire.AppendFrame(nil, kind, payload)
 	if err != nil {
-		return errors.Because(err, errors.ScriptFailed, "The parameters and persistent secrets of the execution are larger than the %d MiB that a script can be given.", wire.MaxMessage>>20)
+		return errors.Because(err, errors.ScriptFailed, "The parameters and persistent secrets of the execution are larger than the %d MiB that a script can be given.", wire.MaxStart>>20)
 	}
 	if _, err := c.rw.Write(frame); err != nil {
 		return errHungUp

@@ -112,7 +112,7 @@ func TestCancelBeforeStart(t *testing.T) {
 
 func TestStartTooLarge(t *testing.T) {
 	c := &conversation{rw: &hostile{Reader: bytes.NewReader(frame(t, wire.KindHello, `{"protocols":[1]}`))}, host: &tally{},
-		start: wire.Start{VCAddress: strings.Repeat("x", wire.MaxMessage)}}
+		start: wire.Start{VCAddress: strings.Repeat("x", wire.MaxStart)}}
 	if _, err := c.talk(); err == nil || !strings.Contains(err.Error(), "larger than the 16 MiB") {
 		t.Error(err)
 	}

@@ -46,7 +46,7 @@ threading.Thread(target=listen, daemon=True).start()
 
 arguments = {name.lower(): a for name, a in start["parameters"].items()}
 send(OUTPUT, ("running %s for %s" % (start["cmdlet"], arguments["who"]["value"])).encode())
-if arguments.get("wait", {}).get("value") == "true":
+if arguments.get("wait", {}).get("value", "").lower() == "true":
     canceled.wait()
     send(END, {"failure": "the script was asked to end"})
 elif "token" in start["persistentSecrets"]:
