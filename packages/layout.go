@@ -17,8 +17,11 @@ import (
 )
 
 // Layout returns the directory in which the files of the package with the digest lie, read-only: files with mode 0444,
-// binaries and directories with 0555. It compares names, sizes, modes and times with the package, but no content, and
-// where something differs lays the package out again from the .nupkg, whose digest it checks then.
+// binaries and directories with 0555.
+//
+// Modes do not keep out a script that runs as the same user, so what it changed is found before the next execution: at
+// the first Layout of this Repository, and whenever something in the directory was touched since, every byte is compared
+// with the .nupkg, whose digest is checked too, and what differs is laid out again.
 func (r *Repository) Layout(ctx context.Context, digest string) (string, error) {
 	if !digestForm.MatchString(digest) {
 		return "", errors.Newf(errors.ResourceNotFound, "There is no package with the digest %.100q.", digest)
@@ -26,6 +29,11 @@ func (r *Repository) Layout(ctx context.Context, digest string) (string, error) 
 	p, err := r.index.PackageByDigest(ctx, digest)
 	if err != nil {
 		return "", err
+	}
+	dir := filepath.Join(r.layout, digest)
+	stamp, err := nupkg.Stamp(dir)
+	if sound, ok := r.sound.Load(digest); ok && err == nil && sound == stamp {
+		return dir, nil
 	}
 	f, err := os.Open(r.contentPath(digest))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,15 +43,31 @@ func (r *Repository) Layout(ctx context.Context, digest string) (string, error) 
 		return "", unavailable(err)
 	}
 	defer f.Close()
-	archive, err := openContent(f)
+	archive, err := openSound(ctx, f, p)
 	if err != nil {
-		return "", damaged(err, p)
+		return "", err
 	}
-	dir := filepath.Join(r.layout, digest)
-	if archive.Verify(dir, programs(p.Manifest)) == nil {
+	if archive.Verify(ctx, dir, programs(p.Manifest)) == nil {
+		r.sound.Store(digest, stamp) // taken before: what changed meanwhile has another
 		return dir, nil
 	}
-	return dir, r.layOutAgain(ctx, f, archive, p)
+	return dir, r.layOutAgain(ctx, archive, p)
+}
+
+// openSound opens the content of a package whose digest is right.
+func openSound(ctx context.Context, f *os.File, p domain.Package) (*nupkg.Archive, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, &source{ctx: ctx, r: f}); err != nil {
+		return nil, unavailable(err)
+	}
+	if hex.EncodeToString(h.Sum(nil)) != p.Digest {
+		return nil, damaged(errors.New("the digest of the content is another"), p)
+	}
+	archive, err := openContent(f)
+	if err != nil {
+		return nil, damaged(err, p)
+	}
+	return archive, nil
 }
 
 func openContent(f *os.File) (*nupkg.Archive, error) {
@@ -58,14 +82,7 @@ func damaged(err error, p domain.Package) error {
 	return errors.Because(err, errors.ServiceUnavailable, "The content of the package %s is damaged in the repository. Push the same package again.", p.Ref())
 }
 
-func (r *Repository) layOutAgain(ctx context.Context, f *os.File, archive *nupkg.Archive, p domain.Package) error {
-	h := sha256.New()
-	if _, err := io.Copy(h, &source{ctx: ctx, r: f}); err != nil {
-		return unavailable(err)
-	}
-	if hex.EncodeToString(h.Sum(nil)) != p.Digest {
-		return damaged(errors.New("the digest of the content is another"), p)
-	}
+func (r *Repository) layOutAgain(ctx context.Context, archive *nupkg.Archive, p domain.Package) error {
 	laid, err := r.prepareLayout(ctx, archive, p.Manifest)
 	if err != nil {
 		return err
@@ -73,7 +90,7 @@ func (r *Repository) layOutAgain(ctx context.Context, f *os.File, archive *nupkg
 	defer func() { _ = removeTree(laid) }()
 	r.placing.Lock()
 	defer r.placing.Unlock()
-	if err := r.placeLayout(archive, p, laid); err != nil {
+	if err := r.placeLayout(ctx, archive, p, laid); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -103,9 +120,9 @@ func (r *Repository) prepareLayout(ctx context.Context, archive *nupkg.Archive, 
 }
 
 // placeLayout moves a prepared layout into its place, unless a sound one is there.
-func (r *Repository) placeLayout(archive *nupkg.Archive, p domain.Package, laid string) error {
+func (r *Repository) placeLayout(ctx context.Context, archive *nupkg.Archive, p domain.Package, laid string) error {
 	dir := filepath.Join(r.layout, p.Digest)
-	if archive.Verify(dir, programs(p.Manifest)) == nil {
+	if archive.Verify(ctx, dir, programs(p.Manifest)) == nil {
 		return nil
 	}
 	if err := removeTree(dir); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,24 +28,29 @@ type Repository struct {
 	content, layout string
 	index           Index
 	placing         sync.Mutex // held while something is moved into content or layout
+	sound           sync.Map   // nupkg.Stamp of layouts that were found as they should be, by digest
 }
 
 // temporary begins the names of what is not in its place yet.
 const temporary = ".tmp-"
 
-// Open opens the repository in dir, which it makes where it is missing, and removes what a crash left half done.
+// Open opens the repository in dir, which it makes where it is missing, and removes what a crash left half done. The
+// directory must be closed to all but the user who runs Airlock.
 func Open(dir string, index Index) (*Repository, error) {
 	r := &Repository{content: filepath.Join(dir, "content"), layout: filepath.Join(dir, "layout"), index: index}
-	for _, sub := range []string{r.content, r.layout} {
-		if err := os.MkdirAll(sub, 0o700); err != nil {
-			return nil, unavailable(err)
+	for _, path := range []string{dir, r.content, r.layout} {
+		if err := durable.PrivateDir(path); err != nil {
+			return nil, errors.Because(err, errors.Usage, "The directory of the package repository cannot be used: %v.", err)
 		}
-		left, err := filepath.Glob(filepath.Join(sub, temporary+"*"))
+		entries, err := os.ReadDir(path)
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		for _, path := range left {
-			if err := removeTree(path); err != nil {
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), temporary) {
+				continue
+			}
+			if err := removeTree(filepath.Join(path, e.Name())); err != nil {
 				return nil, unavailable(err)
 			}
 		}
@@ -118,7 +124,7 @@ func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader) (domain.Pack
 	if err := durable.SyncDir(r.content); err != nil {
 		return domain.Package{}, unavailable(err)
 	}
-	if err := r.placeLayout(archive, p, laid); err != nil {
+	if err := r.placeLayout(ctx, archive, p, laid); err != nil {
 		return domain.Package{}, unavailable(err)
 	}
 	if err := r.index.PutPackage(ctx, p); err != nil {

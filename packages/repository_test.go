@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -288,6 +289,15 @@ func TestLayout(t *testing.T) {
 			path := filepath.Join(laid, "bin/program")
 			return errors.Join(os.Chmod(path, 0o755), os.WriteFile(path, bytes.Repeat([]byte("x"), len(static())), 0), os.Chmod(path, 0o555))
 		},
+		"changed, and its time put back": func() error {
+			path := filepath.Join(laid, "bin/program")
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(path, 0o755), os.WriteFile(path, bytes.Repeat([]byte("x"), len(static())), 0), os.Chmod(path, info.Mode()),
+				os.Chtimes(path, info.ModTime(), info.ModTime()))
+		},
 		"half": func() error { return errors.Join(os.Chmod(laid, 0o755), os.Remove(filepath.Join(laid, manifest.File))) },
 	} {
 		if err := spoil(); err != nil {
@@ -359,6 +369,75 @@ func TestOpenRemovesWhatACrashLeft(t *testing.T) {
 	}
 	if _, err := r.Layout(t.Context(), p.Digest); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLayoutAfterARestart changes a package and its layout alike while no repository is open.
+func TestLayoutAfterARestart(t *testing.T) {
+	t.Parallel()
+	r, dir := repository(t)
+	p := push(t, r, "P", "1.0.0")
+	laid, content := filepath.Join(dir, "layout", p.Digest), filepath.Join(dir, "content", p.Digest+".nupkg")
+	rival, err := packages.Pack(t.Context(), directory(t, declared("P", "1.0.0"), map[string]string{"bin/program": string(static()) + "x"}), t.TempDir(), packages.PackOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(rival.Path)
+	program := filepath.Join(laid, "bin/program")
+	info, statErr := os.Stat(program)
+	if err := errors.Join(err, statErr, os.WriteFile(content, data, 0o600), os.Chmod(program, 0o755), os.WriteFile(program, append(static(), 'x'), 0),
+		os.Chmod(program, 0o555), os.Chtimes(program, info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Layout(t.Context(), p.Digest); !errors.Has(err, errors.ServiceUnavailable) || !strings.Contains(err.Error(), "is damaged in the repository") {
+		t.Errorf("%s, %v; want an error that says what is damaged", got, err)
+	}
+}
+
+func TestLayoutIsReadOnceOnly(t *testing.T) {
+	t.Parallel()
+	r, dir := repository(t)
+	p := push(t, r, "P", "1.0.0")
+	laid, err := r.Layout(t.Context(), p.Digest)
+	if err := errors.Join(err, os.Remove(filepath.Join(dir, "content", p.Digest+".nupkg"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Layout(t.Context(), p.Digest); err != nil {
+		t.Errorf("a layout that nobody touched was read again: %v", err)
+	}
+	if err := os.Chtimes(filepath.Join(laid, "bin/program"), time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Layout(t.Context(), p.Digest); !errors.Has(err, errors.ServiceUnavailable) {
+		t.Errorf("a layout that somebody touched: %v; want the error of a package whose content is gone", err)
+	}
+}
+
+func TestOpenInADirectoryOfAnyName(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state [a-")
+	left := filepath.Join(dir, "content", ".tmp-1")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(left), 0o700), os.WriteFile(left, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := packages.Open(dir, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a crash left is still there: %v", err)
+	}
+}
+
+func TestOpenRefusesADirectoryOpenToOthers(t *testing.T) {
+	t.Parallel()
+	for _, sub := range []string{".", "content", "layout"} {
+		dir := filepath.Join(t.TempDir(), "packages")
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, sub), 0o700), os.Chmod(filepath.Join(dir, sub), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := packages.Open(dir, nil); !errors.Has(err, errors.Usage) || !strings.Contains(err.Error(), "chmod go=") {
+			t.Errorf("%s: %v; want an error that says what to do", sub, err)
+		}
 	}
 }
 

@@ -2,13 +2,16 @@ package nupkg
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -98,9 +101,8 @@ func (r reader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// Verify says how dir differs from what LayOut made of the archive, by names, sizes, modes and times: it reads no
-// content, so that it costs little at each execution.
-func (a *Archive) Verify(dir string, executable func(name string) bool) error {
+// Verify says how dir differs from what LayOut made of the archive, by names, modes, times and content.
+func (a *Archive) Verify(ctx context.Context, dir string, executable func(name string) bool) error {
 	missing := make(map[string]*zip.File, len(a.files))
 	for _, f := range a.files {
 		missing[f.Name] = f
@@ -135,7 +137,7 @@ func (a *Archive) Verify(dir string, executable func(name string) bool) error {
 		if info.Mode() != want || uint64(info.Size()) != f.UncompressedSize64 || !info.ModTime().Equal(laidOut) {
 			return fmt.Errorf("%s was changed", path)
 		}
-		return nil
+		return same(ctx, f, path)
 	})
 	if err != nil {
 		return err
@@ -144,4 +146,55 @@ func (a *Archive) Verify(dir string, executable func(name string) bool) error {
 		return fmt.Errorf("%s is missing", name)
 	}
 	return nil
+}
+
+// same says whether the file at path has the content of f.
+func same(ctx context.Context, f *zip.File, path string) error {
+	entry, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer entry.Close()
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	want, got := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errWant := io.ReadFull(reader{ctx, entry}, want)
+		m, errGot := io.ReadFull(file, got)
+		switch {
+		case !bytes.Equal(want[:n], got[:m]):
+			return fmt.Errorf("%s was changed", path)
+		case errWant == nil && errGot == nil:
+		case errWant == errGot: // both are at their end
+			return nil
+		default:
+			return errors.Join(errWant, errGot)
+		}
+	}
+}
+
+// Stamp is a digest of all that the file system says of a directory's files without reading them. While it stays the
+// same, so did they: every change sets the time ctim of inode(7), which unlike the time of modification cannot be set
+// back without setting the system's clock.
+func Stamp(dir string) (stamp [sha256.Size]byte, err error) {
+	h := sha256.New()
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		s, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return fmt.Errorf("the system says too little about %s", path)
+		}
+		fmt.Fprintf(h, "%q %v %d %d %d %d %d\n", path, info.Mode(), s.Uid, s.Dev, s.Ino, s.Size, s.Ctim.Nano())
+		return nil
+	})
+	return [sha256.Size]byte(h.Sum(nil)), err
 }

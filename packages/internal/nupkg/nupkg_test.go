@@ -107,7 +107,7 @@ func TestWriteAndRead(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 3 {
 		t.Errorf("the layout holds %v, want airlock.json and two folders", entries)
 	}
-	if err := a.Verify(dir, program); err != nil {
+	if err := a.Verify(t.Context(), dir, program); err != nil {
 		t.Error(err)
 	}
 }
@@ -308,6 +308,14 @@ func TestVerify(t *testing.T) {
 		"changed content": func(dir string) error {
 			return errors.Join(os.Chmod(filepath.Join(dir, "y"), 0o644), os.WriteFile(filepath.Join(dir, "y"), []byte("OTHER"), 0), os.Chmod(filepath.Join(dir, "y"), 0o444))
 		},
+		"changed content with its time": func(dir string) error {
+			y := filepath.Join(dir, "y")
+			info, err := os.Stat(y)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(y, 0o644), os.WriteFile(y, []byte("OTHER"), 0), os.Chmod(y, 0o444), os.Chtimes(y, info.ModTime(), info.ModTime()))
+		},
 		"another mode":   func(dir string) error { return os.Chmod(filepath.Join(dir, "y"), 0o644) },
 		"writable":       func(dir string) error { return os.Chmod(filepath.Join(dir, "a"), 0o755) },
 		"a file is gone": func(dir string) error { return os.Remove(filepath.Join(dir, "y")) },
@@ -322,7 +330,7 @@ func TestVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "layout")
-			if err := errors.Join(os.Mkdir(dir, 0o700), a.LayOut(t.Context(), dir, nothing), a.Verify(dir, nothing)); err != nil {
+			if err := errors.Join(os.Mkdir(dir, 0o700), a.LayOut(t.Context(), dir, nothing), a.Verify(t.Context(), dir, nothing)); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _, _ = os.Chmod(dir, 0o755), os.Chmod(filepath.Join(dir, "a"), 0o755) })
@@ -334,7 +342,7 @@ func TestVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = os.Chmod(dir, top.Mode())
-			if err := a.Verify(dir, nothing); err == nil {
+			if err := a.Verify(t.Context(), dir, nothing); err == nil {
 				t.Error("the difference was not seen")
 			}
 		})
@@ -389,7 +397,7 @@ func layOutInside(t *testing.T, a *nupkg.Archive) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Verify(dir, nothing); err != nil {
+	if err := a.Verify(t.Context(), dir, nothing); err != nil {
 		t.Error(err)
 	}
 	return nil
