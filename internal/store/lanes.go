@@ -23,8 +23,9 @@ func updateLane(t *tx, cloud string, waiting int) error {
 	return err
 }
 
-// Claim takes some executions, at most as many as most says, each the first of a private cloud where nothing runs, those that have waited
-// longest first. They are Running from then on, with a fence of their own. node says in the database who took them.
+// Claim takes executions, at most as many as most says: each is the first of a private cloud where nothing runs, those
+// that have waited longest come first. They are Running from then on, with a fence of their own. node says in the
+// database who took them.
 func (s *Store) Claim(ctx context.Context, node string, most int) ([]domain.Claim, error) {
 	const claimable = `FROM lanes WHERE running IS NULL AND head IS NOT NULL`
 	any, err := read(ctx, s, func(v view) (any bool, err error) {
@@ -85,13 +86,13 @@ type holding struct {
 	id     string
 	cloud  string // key
 	state  domain.State
-	sealed bool // it has secure values
+	sealed bool // it has secure values, or an intent
 }
 
 // held checks that the execution runs under the fence.
 func held(v view, id string, fence int64) (holding, error) {
 	h := holding{id: id}
-	err := v.row(`SELECT cloud, state, sealed IS NOT NULL FROM executions WHERE id = $1 AND fence = $2 AND state IN `+runningStates, id, fence).
+	err := v.row(`SELECT cloud, state, sealed IS NOT NULL OR intent IS NOT NULL FROM executions WHERE id = $1 AND fence = $2 AND state IN `+runningStates, id, fence).
 		Scan(&h.cloud, &h.state, &h.sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return h, errors.Newf(errors.ExecutorLost, "The executor does not hold the script execution %s any more; nothing was changed.", id)

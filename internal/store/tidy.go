@@ -9,7 +9,7 @@ import (
 const (
 	defaultRetention = 60 * 24 * time.Hour
 	tidyPause        = time.Second // at least, between two passes of the tidier
-	tidyChunks       = 64          // chunks removed in one transaction
+	tidyChunks       = 8           // chunks removed in one transaction, which others wait for: some 10 MiB at most
 )
 
 // Expire removes at most limit executions past their retention (60 days after their end where they ask for none)
