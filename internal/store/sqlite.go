@@ -38,9 +38,14 @@ var pragmas = []string{
 	"journal_size_limit(16777216)",
 }
 
-// lockFile takes the lock that keeps a second process from the state file. The lock goes with the returned file.
+// lockFile takes the lock that keeps a second process from the state file, by whatever symbolic link it comes. The
+// lock goes with the returned file.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil { // it is not there yet
+		real = path
+	}
+	f, err := os.OpenFile(real+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, errors.Because(err, errors.ServiceUnavailable, "The state file %s cannot be opened; check that its directory exists and may be written to.", path)
 	}
@@ -85,7 +90,8 @@ func openFile(ctx context.Context, path string) (writer, reader *sql.DB, err err
 	if err := errors.Join(inspect(ctx, probe, path), probe.Close()); err != nil {
 		return nil, nil, err
 	}
-	// Nobody else writes, so the writer meets its time-out only in a checkpoint that waits for readers.
+	// The lock keeps other Airlocks away, so the writer meets its time-out in a checkpoint that waits for readers, and
+	// where somebody has opened the file with a tool.
 	if writer, err = openSQLite(abs, 1, 20, pragmas...); err != nil {
 		return nil, nil, err
 	}
@@ -161,6 +167,8 @@ func explain(err error, path string) error {
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return errors.Because(err, errors.ServiceUnavailable, "Airlock cannot store anything because the disk of %s is full; make room there and try again.", path)
+	case sqlite3.SQLITE_BUSY:
+		return errors.Because(err, errors.ServiceUnavailable, "Airlock cannot use its state because another program writes to %s, such as a database tool; end that program and try again.", path)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return errors.Because(err, errors.ServiceUnavailable, "Airlock cannot use its state because the disk of %s has failed or is full; check it and try again.", path)
 	case sqlite3.SQLITE_NOTADB:

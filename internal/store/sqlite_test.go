@@ -35,6 +35,10 @@ func TestOneProcessAFile(t *testing.T) {
 	if !strings.Contains(err.Error(), path) {
 		t.Errorf("%v does not name the file", err)
 	}
+	alias := filepath.Join(t.TempDir(), "alias")
+	ok(t, os.Symlink(path, alias))
+	_, err = Open(t.Context(), Config{Path: alias})
+	want(t, err, errors.Conflict)
 	f.putCloud(1) // who has the file is not troubled
 	ok(t, f.Close())
 	if _, err := os.Stat(path + "-wal"); !os.IsNotExist(err) { // SQLite removes it with the last connection
@@ -215,4 +219,73 @@ func TestPlansUseIndexes(t *testing.T) {
 			t.Errorf("%s: %q", query, steps)
 		}
 	}
+}
+
+// TestTidierIsToldOfSecrets counts the removals after which the log must be emptied.
+func TestTidierIsToldOfSecrets(t *testing.T) {
+	t.Parallel()
+	f, _ := onFile(t)
+	f.tidier.close() // its bell rings on, and this test hears it
+	ctx := t.Context()
+	run := func(n int, sealed, intent []byte) (domain.Claim, domain.CloudID) {
+		t.Helper()
+		x := execution(f.putCloud(n), "x")
+		x.Sealed = sealed
+		_, _, err := f.Submit(ctx, x)
+		ok(t, err)
+		c := f.claimOne()
+		if intent != nil {
+			ok(t, f.Seal(ctx, x.ID, c.Fence, intent))
+		}
+		return c, x.Cloud
+	}
+	told := func(what string, want bool) {
+		t.Helper()
+		t.Log(what)
+		woken(t, f.tidier.bell, want)
+	}
+	for len(f.tidier.bell) > 0 {
+		<-f.tidier.bell
+	}
+	plain, at := run(1, nil, nil)
+	ok(t, f.Append(ctx, plain.Execution.ID, plain.Fence, lines(1, domain.Output, "a")))
+	told("what only adds", false)
+	ok(t, f.Rewrite(ctx, plain.Execution.ID, plain.Fence, func(recs []domain.Record) ([]domain.Record, bool) { return recs, len(recs) > 0 }))
+	told("rewritten output", true)
+	f.finish(plain, domain.Outcome{State: domain.Succeeded})
+	told("an end that removes nothing", false)
+	_, _, err := f.Delete(ctx, at, "x", newID())
+	ok(t, err)
+	told("a removed record", true)
+
+	secure, _ := run(2, []byte("sealed"), nil)
+	f.finish(secure, domain.Outcome{State: domain.Succeeded})
+	told("secure values", true)
+	intent, _ := run(3, nil, []byte("intent"))
+	f.finish(intent, domain.Outcome{State: domain.Succeeded})
+	told("an intent", true)
+	_, at = run(4, nil, nil)
+	waiting := f.submit(at, "waits")
+	_ = must[domain.Execution](t)(f.Cancel(ctx, at, waiting.Name))
+	told("secure values of one that waited", true)
+}
+
+func TestForeignWriterIsSaidAndSurvived(t *testing.T) {
+	t.Parallel()
+	f, path := onFile(t)
+	tool, err := openSQLite(path, 1, 5000)
+	ok(t, err)
+	defer tool.Close()
+	conn := must[*sql.Conn](t)(tool.Conn(t.Context()))
+	defer conn.Close()
+	_, err = conn.ExecContext(t.Context(), beginWrite)
+	ok(t, err)
+	err = f.PutPrivateCloud(t.Context(), cloud(1))
+	want(t, err, errors.ServiceUnavailable)
+	if !strings.Contains(err.Error(), "another program writes to "+path) {
+		t.Errorf("%v does not say why", err)
+	}
+	_, err = conn.ExecContext(t.Context(), "ROLLBACK")
+	ok(t, err)
+	f.putCloud(1)
 }
