@@ -42,10 +42,13 @@ func base64Forms(value string) []string {
 	return all
 }
 
+// netEscape escapes what System.Text.Json does besides what Go does.
+var netEscape = strings.NewReplacer(`\\`, `\\`, `\"`, `\u0022`, `'`, `\u0027`, `+`, `\u002B`, "`", `\u0060`, "\x7f", `\u007F`)
+
 var jsonEscape = regexp.MustCompile(`\\(?:u[0-9a-f]{4}|.)`)
 
 // jsonForms returns how JSON encoders write a value inside a string (RFC 8259, section 7): with and without escapes of
-// what is special in HTML, of all that is not ASCII, in hexadecimal of either case, and of the slash.
+// what is special in HTML, of all that is not ASCII, in hexadecimal of either case, and of the slash; and as .NET does.
 func jsonForms(value string) []string {
 	var all []string
 	for _, html := range []bool{false, true} {
@@ -63,7 +66,8 @@ func jsonForms(value string) []string {
 			}
 			return `\u` + strings.ToUpper(escape[2:])
 		})
-		for _, form := range []string{s, ascii(s, `\u%04x`), ascii(upper, `\u%04X`)} {
+		net := netEscape.Replace(upper)
+		for _, form := range []string{s, ascii(s, `\u%04x`), ascii(upper, `\u%04X`), ascii(net, `\u%04X`)} {
 			all = append(all, form, strings.ReplaceAll(form, "/", `\/`))
 		}
 	}

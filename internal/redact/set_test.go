@@ -19,7 +19,7 @@ func TestForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := setOf(t, value, "-----BEGIN KEY-----\nAAAA//8=\n-----END KEY-----\n", "fromfile\n", "bad\xffutf")
+	s := setOf(t, value, "-----BEGIN KEY-----\nAAAA//8=\n-----END KEY-----\n", "fromfile\n", "bad\xffutf", "it's `this`")
 	for _, test := range []struct{ text, want string }{
 		{value, "[redacted]"},
 		{base64.StdEncoding.EncodeToString([]byte(value)), "[redacted]"},
@@ -32,6 +32,8 @@ func TestForms(t *testing.T) {
 		{`"P\u00e4</s+w>\u00f6\"r?d&\\\ud83d\ude00~~~/\u2028?x"`, `"[redacted]"`},                // Python
 		{`"P\u00e4<\/s+w>\u00f6\"r?d&\\\ud83d\ude00~~~\/\u2028?x"`, `"[redacted]"`},              // PHP
 		{`"P\u00E4\u003C/s+w\u003E\u00F6\"r?d\u0026\\\uD83D\uDE00~~~/\u2028?x"`, `"[redacted]"`}, // upper case
+		{`"P\u00E4\u003C/s\u002Bw\u003E\u00F6\u0022r?d\u0026\\\uD83D\uDE00~~~/\u2028?x"`, `"[redacted]"`}, // .NET
+		{`it\u0027s \u0060this\u0060`, "[redacted]"},
 		{`{"k":"-----BEGIN KEY-----\nAAAA//8=\n-----END KEY-----\n"}`, `{"k":"[redacted]"}`},
 		{"-----BEGIN KEY-----\r\nAAAA//8=\r\n-----END KEY-----\r\n", "[redacted]\r\n"},
 		{`fromfile`, "[redacted]"},
