@@ -15,7 +15,7 @@ import (
 	"github.com/airlock-run/airlock/sdk/wire"
 )
 
-// name says in the log who speaks.
+// name says who speaks.
 const name = "airlock-go/1"
 
 // grace is how long a cmdlet may go on when Airlock has gone away.

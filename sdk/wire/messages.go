@@ -15,7 +15,7 @@ import (
 // Hello is the script's first frame.
 type Hello struct {
 	Protocols []int  `json:"protocols"` // versions that the script speaks
-	SDK       string `json:"sdk"`       // name and version, for the log
+	SDK       string `json:"sdk"`       // name and version, for whoever looks into the conversation
 }
 
 // Start tells the script what to run and with what. Only EncodeStart writes its secrets.
