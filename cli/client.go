@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -50,9 +52,17 @@ func (a *app) client() (*client, error) {
 	return newClient(endpoint, a.getenv("AIRLOCK_TOKEN"), config), nil
 }
 
+// silence is how long a server may say nothing: three times what it holds a request.
+const silence = time.Minute
+
 func newClient(endpoint, token string, config *tls.Config) *client {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true}
-	return &client{endpoint: endpoint, token: token, http: &http.Client{Transport: transport}}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig, transport.ResponseHeaderTimeout = config, silence
+	return &client{endpoint: endpoint, token: token, http: &http.Client{
+		Transport: transport,
+		// A token, and a body with secrets, go to no other place.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // do sends a request to a path, or to an absolute URL that the server named, and reads the answer into result.
@@ -80,12 +90,12 @@ func (c *client) do(ctx context.Context, method, target string, body, result any
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		}
 		return nil, errors.Because(err, errors.ServerUnreachable, "The server %s cannot be reached (%v): check AIRLOCK_ENDPOINT and AIRLOCK_CA, and that it runs.", c.endpoint, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 400 {
+	if resp.StatusCode >= 300 {
 		return nil, refusal(resp)
 	}
 	if result == nil || resp.StatusCode == http.StatusNoContent {
@@ -93,9 +103,31 @@ func (c *client) do(ctx context.Context, method, target string, body, result any
 		return resp.Header, err
 	}
 	if err := json.NewDecoder(resp.Body).Decode(result); err != nil && err != io.EOF {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, errors.Because(err, errors.ServerUnreachable, "The server %s gave an answer that ends early or is not JSON: try again.", c.endpoint)
 	}
 	return resp.Header, nil
+}
+
+// poll asks for what the server holds until there is something to say. A server that does not, because too many wait
+// or it is about to stop, names the time after which to ask again: poll returns no earlier.
+func (c *client) poll(ctx context.Context, target string, result any) error {
+	asked := time.Now()
+	header, err := c.do(ctx, http.MethodGet, target, nil, result)
+	seconds, _ := strconv.Atoi(header.Get("Retry-After"))
+	if err != nil || seconds <= 0 {
+		return err
+	}
+	timer := time.NewTimer(time.Until(asked.Add(min(time.Duration(seconds)*time.Second, silence))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // address makes a URL of a path. The token goes to the one server that it is for.

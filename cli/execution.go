@@ -75,32 +75,42 @@ type record struct {
 	Text   string    `json:"text"`
 }
 
+// recordIndent begins a further line of a record's text.
+var recordIndent = "\n" + strings.Repeat(" ", len("15:04:05.000  Information  "))
+
 func streamNamed(name string) bool {
 	return slices.ContainsFunc(domain.Streams[:], func(s domain.Stream) bool { return strings.EqualFold(s.String(), name) })
 }
 
-// printRecord writes a record as one line of a table, or as one line of JSON.
+// printRecord writes a record as one line of a table, further lines of its text under the first, or as one line of
+// JSON.
 func (a *app) printRecord(r record) error {
 	if a.output == "json" {
 		return json.NewEncoder(a.stdout).Encode(r)
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s  %-11s  %s\n", r.Time.Local().Format("15:04:05.000"), r.Stream, r.Text)
+	_, err := fmt.Fprintf(a.stdout, "%s  %-11s  %s\n", r.Time.Local().Format("15:04:05.000"), r.Stream, visible(r.Text, recordIndent, "\t"))
 	return err
 }
 
+// streams is a page of an execution's output. Finished says that none comes after it.
+type streams struct {
+	Value    []record `json:"value"`
+	Finished bool     `json:"finished"`
+}
+
 // follow gives the records of an execution to show, in order: those that there are, or with toEnd all until it ends.
-// The server holds each request until there is something to say.
+// The server then holds each request until there is something to say.
 func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(record) error) error {
 	for after := int64(0); ; {
-		var page struct {
-			Value    []record `json:"value"`
-			Finished bool     `json:"finished"`
+		var page streams
+		var err error
+		query := fmt.Sprintf("%s/streams?after=%d", path, after)
+		if toEnd {
+			err = c.poll(ctx, query, &page)
+		} else {
+			_, err = c.do(ctx, http.MethodGet, query+"&wait=false", nil, &page)
 		}
-		query := fmt.Sprintf("/streams?after=%d", after)
-		if !toEnd {
-			query += "&wait=false"
-		}
-		if _, err := c.do(ctx, http.MethodGet, path+query, nil, &page); err != nil {
+		if err != nil {
 			return err
 		}
 		for _, r := range page.Value {
@@ -109,8 +119,19 @@ func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(
 			}
 			after = r.Seq
 		}
-		if len(page.Value) == 0 && (page.Finished || !toEnd) {
+		if page.Finished || !toEnd && len(page.Value) == 0 {
 			return nil
+		}
+	}
+}
+
+// ended waits for the end of an execution. It reads no output, of which there may be much: it asks for what comes
+// after more records than there can be, 2^53.
+func (c *client) ended(ctx context.Context, path string) error {
+	for {
+		var page streams
+		if err := c.poll(ctx, path+"/streams?after=9007199254740992", &page); err != nil || page.Finished {
+			return err
 		}
 	}
 }

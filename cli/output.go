@@ -3,9 +3,30 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
+
+// visible makes text of a script fit to be shown to a person: characters that could move the cursor, hide something or
+// turn its direction show as Go writes them (\x1b), newlines and tabs as the caller has them.
+func visible(text, newline, tab string) string {
+	var b strings.Builder
+	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
+		switch {
+		case r == '\n':
+			b.WriteString(newline)
+		case r == '\t':
+			b.WriteString(tab)
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
 
 // printJSON writes v as indented JSON.
 func (a *app) printJSON(v any) error {
@@ -21,7 +42,7 @@ func (a *app) printTable(header []string, rows [][]string) error {
 	fmt.Fprintln(w, strings.Join(header, "\t"))
 	for _, row := range rows {
 		for i := range row {
-			row[i] = strings.ReplaceAll(row[i], "\n", " ")
+			row[i] = visible(row[i], " ", " ")
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
@@ -33,7 +54,7 @@ func (a *app) printPairs(pairs ...string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", pairs[i], pairs[i+1])
+			fmt.Fprintf(w, "%s\t%s\n", pairs[i], visible(pairs[i+1], " ", " "))
 		}
 	}
 	return w.Flush()

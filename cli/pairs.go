@@ -68,6 +68,9 @@ func parseParameter(word string, stdin io.Reader) ([]parameter, error) {
 	if !ok || len(words) == 1 {
 		return short, nil
 	}
+	if len(pairs) < len(words) {
+		return nil, fmt.Errorf("the parameter %s has a key that is given twice", name)
+	}
 	p := parameter{Name: name, Type: pairs["type"]}
 	fields := map[string]**string{"value": &p.Value, "securevalue": &p.SecureValue, "username": &p.Username, "password": &p.Password}
 	for key, value := range pairs {
@@ -80,13 +83,14 @@ func parseParameter(word string, stdin io.Reader) ([]parameter, error) {
 		}
 		*field = &value
 	}
-	if p.Type == "" {
-		p.Type = map[bool]string{true: "Value"}[p.Value != nil]
-		if p.SecureValue != nil {
-			p.Type = "SecureValue"
-		} else if p.Password != nil {
-			p.Type = "Credential"
-		}
+	switch {
+	case p.Type != "":
+	case p.SecureValue != nil:
+		p.Type = "SecureValue"
+	case p.Password != nil:
+		p.Type = "Credential"
+	default:
+		p.Type = "Value"
 	}
 	return []parameter{p}, nil
 }

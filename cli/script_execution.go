@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
@@ -24,14 +25,11 @@ func (a *app) scriptExecutionCommand() *cobra.Command {
 // executionBody is what a PUT of an execution carries.
 type executionBody struct {
 	Properties struct {
-		ScriptCmdletID   string            `json:"scriptCmdletId"`
-		Timeout          string            `json:"timeout,omitempty"`
-		Retention        string            `json:"retention,omitempty"`
-		Parameters       []parameter       `json:"parameters,omitempty"`
-		HiddenParameters []parameter       `json:"hiddenParameters,omitempty"`
-		FailureReason    string            `json:"failureReason,omitempty"`
-		Output           []string          `json:"output,omitempty"`
-		NamedOutputs     map[string]string `json:"namedOutputs,omitempty"`
+		ScriptCmdletID   string      `json:"scriptCmdletId"`
+		Timeout          string      `json:"timeout,omitempty"`
+		Retention        string      `json:"retention,omitempty"`
+		Parameters       []parameter `json:"parameters,omitempty"`
+		HiddenParameters []parameter `json:"hiddenParameters,omitempty"`
 	} `json:"properties"`
 }
 
@@ -47,7 +45,7 @@ func (a *app) executionCreate() *cobra.Command {
 	}
 	addCloudFlags(cmd, &cloud)
 	var body executionBody
-	var words, hidden, named []string
+	var words, hidden []string
 	props, flags := &body.Properties, cmd.Flags()
 	name := flags.StringP("name", "n", "", "name of the execution (default: one is made)")
 	flags.StringVar(&props.ScriptCmdletID, "script-cmdlet-id", "", "resource id of the cmdlet, or Package@Version/Cmdlet")
@@ -55,9 +53,9 @@ func (a *app) executionCreate() *cobra.Command {
 	flags.StringVar(&props.Retention, "retention", "", "ISO 8601 duration for which the record is kept (default: P60D)")
 	flags.StringArrayVarP(&words, "parameter", "p", nil, "name=X type=Value value=Y, type=SecureValue secureValue=Y, or type=Credential username=U password=P; a value @FILE is read from the file, @- from standard input")
 	flags.StringArrayVar(&hidden, "hidden-parameter", nil, "as --parameter, for parameters that are never shown")
-	flags.StringVar(&props.FailureReason, "failure-reason", "", "taken as az has it; the server ignores it")
-	flags.StringSliceVar(&props.Output, "out", nil, "taken as az has it; the server ignores it")
-	flags.StringArrayVar(&named, "named-outputs", nil, "taken as az has it; the server ignores it")
+	flags.String("failure-reason", "", "taken as az has it, and ignored")
+	flags.StringSlice("out", nil, "taken as az has it, and ignored")
+	flags.StringArray("named-outputs", nil, "taken as az has it, and ignored")
 	noWait := flags.Bool("no-wait", false, "do not wait for the end")
 	_ = cmd.MarkFlagRequired("script-cmdlet-id")
 
@@ -82,7 +80,9 @@ func (a *app) executionCreate() *cobra.Command {
 		if *name == "" {
 			*name = "run-" + uuid.NewString()[:8]
 		}
-		path += "/scriptExecutions/" + *name
+		if path, err = executionPath(path, *name); err != nil {
+			return err
+		}
 		var r resource
 		if _, err := c.do(ctx, http.MethodPut, path, body, &r); err != nil {
 			return err
@@ -117,11 +117,17 @@ func (a *app) parameters(words []string) ([]parameter, error) {
 // finish waits for the end of an execution, shows its streams on the way where the output is for people, and prints
 // the resource. An execution that did not succeed is an error with its own exit code.
 func (a *app) finish(ctx context.Context, c *client, path string, streams bool) error {
-	show := func(record) error { return nil }
+	var err error
 	if streams && a.output == "table" {
-		show = a.printRecord
+		err = c.follow(ctx, path, true, a.printRecord)
+	} else {
+		err = c.ended(ctx, path)
 	}
-	if err := c.follow(ctx, path, true, show); err != nil {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		name := path[strings.LastIndex(path, "/")+1:]
+		return errors.Newf(errors.ScriptCanceled, "Interrupted; the execution %s goes on: `airlock script-execution wait -n %s` waits for its end, cancel in place of wait ends it.", name, name)
+	}
+	if err != nil {
 		return err
 	}
 	var r resource
@@ -145,7 +151,7 @@ func (a *app) finish(ctx context.Context, c *client, path string, streams bool) 
 	if !code.Known() {
 		code = errors.ScriptFailed
 	}
-	return errors.Newf(code, "The execution %s has failed: %s", r.Name, p.FailureReason)
+	return errors.Newf(code, "The execution %s has failed: %s", r.Name, visible(p.FailureReason, " ", " "))
 }
 
 func (a *app) executionList() *cobra.Command {
@@ -182,9 +188,20 @@ func (a *app) onExecution(cmd *cobra.Command, f func(ctx context.Context, c *cli
 		if err != nil {
 			return err
 		}
-		return f(ctx, c, path+"/scriptExecutions/"+*name)
+		if path, err = executionPath(path, *name); err != nil {
+			return err
+		}
+		return f(ctx, c, path)
 	})
 	return cmd
+}
+
+// executionPath is the path of an execution of the private cloud.
+func executionPath(cloud, name string) (string, error) {
+	if !domain.ValidName(name) {
+		return "", errors.Newf(errors.Usage, "--name must be at most 128 letters, digits, '-', '.' or '_', not %.140q.", name)
+	}
+	return cloud + "/scriptExecutions/" + name, nil
 }
 
 func (a *app) executionShow() *cobra.Command {
@@ -205,11 +222,7 @@ func (a *app) executionWait() *cobra.Command {
 		ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(*limit)*time.Second,
 			errors.Newf(errors.ScriptTimedOut, "The execution has not ended within %d seconds; it goes on.", *limit))
 		defer cancel()
-		err := a.finish(ctx, c, path, false)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return err
+		return a.finish(ctx, c, path, false)
 	})
 }
 
@@ -243,7 +256,7 @@ func (a *app) executionCancel() *cobra.Command {
 			if _, err := c.do(ctx, http.MethodPost, path+"/cancel", nil, nil); err != nil {
 				return err
 			}
-			if err := c.follow(ctx, path, true, func(record) error { return nil }); err != nil {
+			if err := c.ended(ctx, path); err != nil {
 				return err
 			}
 			var r resource
@@ -268,7 +281,7 @@ func (a *app) executionDelete() *cobra.Command {
 			var status struct {
 				Status string `json:"status"`
 			}
-			if _, err := c.do(ctx, http.MethodGet, operation, nil, &status); err != nil {
+			if err := c.poll(ctx, operation, &status); err != nil {
 				return err
 			}
 			if status.Status == "Succeeded" || status.Status == "Failed" || status.Status == "Canceled" {
