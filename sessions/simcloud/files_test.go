@@ -14,6 +14,7 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vapi/library"
 	"github.com/vmware/govmomi/vapi/rest"
+	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -102,6 +103,9 @@ func pathsStayInTheDatastore(t *testing.T, l *lab) {
 		return c
 	}
 	away := "[vsanDatastore] " + up + outside
+	byURL := l.datastore().NewURL("x")
+	byURL.Path, byURL.RawPath = "/folder/"+up+outside, "/folder/"+strings.Repeat("%2e%2e/", 30)+outside
+	_, register := methods.RegisterDisk(ctx, l.vc.Client, &types.RegisterDisk{This: *l.vc.ServiceContent.VStorageObjectManager, Path: byURL.String()})
 	for what, err := range map[string]error{
 		"copy out": ended(ctx)(files.CopyDatastoreFile(ctx, away, l.dc, "[vsanDatastore] x", l.dc, true)),
 		"copy in":  ended(ctx)(files.CopyDatastoreFile(ctx, "[vsanDatastore] x", l.dc, away, l.dc, true)),
@@ -119,7 +123,10 @@ func pathsStayInTheDatastore(t *testing.T, l *lab) {
 		"VM's log": ended(ctx)(l.folder().CreateVM(ctx, config(func(c *types.VirtualMachineConfigSpec) {
 			c.Files.LogDirectory = away
 		}), l.pool(), nil)),
-		"rename": ended(ctx)(l.vm().Rename(ctx, "..")),
+		"one up":     files.MakeDirectory(ctx, "[vsanDatastore] ../d", l.dc, false),
+		"all of it":  ended(ctx)(files.DeleteDatastoreFile(ctx, "[vsanDatastore]..", l.dc)),
+		"URL's path": register,
+		"rename":     ended(ctx)(l.vm().Rename(ctx, "..")),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "leads out of its datastore") {
 			t.Errorf("%s: %v, want a refusal", what, err)

@@ -2,6 +2,7 @@ package simcloud
 
 import (
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -75,10 +76,23 @@ func refuseString(s, field string) string {
 	if field == "Key" && forbiddenKey(s) {
 		return fmt.Sprintf("The key %q is refused: RUN.* would run a command on the simulator's machine, and SET.* and vcsim.* are its own.", s)
 	}
-	if !freeText[field] && slices.Contains(strings.Split(s, "/"), "..") {
+	if !freeText[field] && climbs(s) {
 		return fmt.Sprintf("The path %q is refused: it leads out of its datastore.", s)
 	}
 	return ""
+}
+
+// climbs says whether a path has ".." in it: a datastore path ("[datastore] a/b"), or a URL, which vcsim unescapes.
+func climbs(s string) bool {
+	paths := []string{s}
+	if u, err := url.Parse(s); err == nil {
+		paths = append(paths, u.Path)
+	}
+	return slices.ContainsFunc(paths, func(p string) bool {
+		return slices.ContainsFunc(strings.Split(p, "/"), func(name string) bool {
+			return strings.TrimSpace(name[strings.LastIndex(name, "]")+1:]) == ".."
+		})
+	})
 }
 
 // freeText has the names of fields that vcsim keeps as text and never makes a path of.
