@@ -64,7 +64,7 @@ func (a *app) demo(ctx context.Context, pkg string, keep bool) (err error) {
 	case <-running.Done():
 		return running.Err()
 	}
-	d := &demo{transcript: t, i: i, progress: a.stderr, cloud: i.clouds.first().String()}
+	d := &demo{transcript: t, i: i, cloud: i.clouds.first().String()}
 	if d.c, err = i.client(); err != nil {
 		return err
 	}
