@@ -26,6 +26,7 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	vim "github.com/vmware/govmomi/vim25/types"
 
+	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
@@ -49,18 +50,21 @@ type vcenter struct {
 	end     context.CancelFunc // ends the context of each request
 }
 
+// certificateLife is longer than anybody keeps a simulated private cloud up.
+const certificateLife = 365 * 24 * time.Hour
+
 // startVCenter starts a vCenter that keeps its datastore below dir.
 func startVCenter(ctx context.Context, fqdn, dir string, hostNames []string, c *census) (*vcenter, error) {
 	datastore := filepath.Join(dir, datastoreName)
 	if err := os.MkdirAll(datastore, 0o700); err != nil {
 		return nil, err
 	}
-	cert, ca, err := certificate(fqdn)
+	authority, cert, err := ca.Issue(ca.Request{Name: "Simulated private cloud CA of " + fqdn, Hosts: []string{fqdn}, Lifetime: certificateLife})
 	if err != nil {
 		return nil, err
 	}
 	v := &vcenter{
-		fqdn: fqdn, ca: ca, password: newPassword(), tasks: &tasks{}, sessions: newSessionIDs(c),
+		fqdn: fqdn, ca: authority, password: newPassword(), tasks: &tasks{}, sessions: newSessionIDs(c),
 		tokens: &tokens{byID: map[string]token{}}, calls: calls{byID: map[string]*call{}},
 	}
 	v.service = newService()
