@@ -29,9 +29,9 @@ func TestForms(t *testing.T) {
 		{base64.StdEncoding.EncodeToString([]byte("abc:" + value + "..")), "YWJjOl[redacted]C4u"},
 		{wrap(base64.StdEncoding.EncodeToString([]byte(value)), 7), "[redacted]"},
 		{string(marshalled), `{"password":"[redacted]"}`},
-		{`"P\u00e4</s+w>\u00f6\"r?d&\\\ud83d\ude00~~~/\u2028?x"`, `"[redacted]"`},                // Python
-		{`"P\u00e4<\/s+w>\u00f6\"r?d&\\\ud83d\ude00~~~\/\u2028?x"`, `"[redacted]"`},              // PHP
-		{`"P\u00E4\u003C/s+w\u003E\u00F6\"r?d\u0026\\\uD83D\uDE00~~~/\u2028?x"`, `"[redacted]"`}, // upper case
+		{`"P\u00e4</s+w>\u00f6\"r?d&\\\ud83d\ude00~~~/\u2028?x"`, `"[redacted]"`},                         // Python
+		{`"P\u00e4<\/s+w>\u00f6\"r?d&\\\ud83d\ude00~~~\/\u2028?x"`, `"[redacted]"`},                       // PHP
+		{`"P\u00E4\u003C/s+w\u003E\u00F6\"r?d\u0026\\\uD83D\uDE00~~~/\u2028?x"`, `"[redacted]"`},          // upper case
 		{`"P\u00E4\u003C/s\u002Bw\u003E\u00F6\u0022r?d\u0026\\\uD83D\uDE00~~~/\u2028?x"`, `"[redacted]"`}, // .NET
 		{`it\u0027s \u0060this\u0060`, "[redacted]"},
 		{`{"k":"-----BEGIN KEY-----\nAAAA//8=\n-----END KEY-----\n"}`, `{"k":"[redacted]"}`},
