@@ -201,7 +201,7 @@ func TestSetServiceAccount(t *testing.T) {
 func TestInvokeFailure(t *testing.T) {
 	t.Parallel()
 	r := run(t, sdktest.Host{Start: wire.Start{Cmdlet: "Invoke-Failure"}})
-	if !strings.HasPrefix(r.End.Failure, "this cmdlet always fails") || len(r.Records) != 4 || len(r.Secrets) != 1 || r.End.NamedOutputs != nil {
+	if !strings.HasPrefix(r.End.Failure, "this cmdlet always fails") || len(r.Records) != 5 || len(r.Secrets) != 1 || r.End.NamedOutputs != nil {
 		t.Errorf("failure %q, %d records, %d secrets, named outputs %v", r.End.Failure, len(r.Records), len(r.Secrets), r.End.NamedOutputs)
 	}
 }
