@@ -102,7 +102,7 @@ func (r *request) checkNames() error {
 		ok, rule := domain.ValidName(name), "at most 128 letters, digits, '-', '.' or '_'"
 		switch variable {
 		case "resourceGroup":
-			ok, rule = domain.CloudID{Subscription: "s", ResourceGroup: name, Name: "c"}.Valid(), "at most 90 letters, digits, '-', '.', '_', '(' or ')'"
+			ok, rule = domain.CloudID{Subscription: "s", ResourceGroup: name, Name: "c"}.Valid(), "at most 90 letters, digits, '-', '.', '_', '(' or ')', with no '.' at the end"
 		case "scriptPackage":
 			ok, rule = domain.ValidPackageRef(name), "Name@1.2.3 or Name@1.*"
 		}

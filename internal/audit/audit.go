@@ -14,7 +14,7 @@ type Event struct {
 	Execution string // id, "" where no execution is concerned
 	Cloud     string // resource id of the private cloud
 	Actor     string // who: a user, an application, an execution
-	Action    string // what, as part/verb: "executions/create", "vcenter/login", "ssh/exec"
+	Action    string // what, as part/verb ("executions/claim", "vcenter/login"), of a request as ARM names it
 	Target    string // on what
 	Result    string // "ok", or the code of the error or rule that refused it
 	Detail    string

@@ -39,9 +39,10 @@ func ValidName(s string) bool { return nameForm.MatchString(s) && s != "." && s 
 // ValidPackageRef says whether s may stand where a package is named: Name@1.2.3 or Name@1.*.
 func ValidPackageRef(s string) bool { return packageForm.MatchString(s) }
 
-// Valid says whether the three parts can be those of an id (resource groups have at most 90 characters).
+// Valid says whether the three parts can be those of an id (resource groups have at most 90 characters, the last of
+// them no '.').
 func (id CloudID) Valid() bool {
-	return ValidName(id.Subscription) && groupForm.MatchString(id.ResourceGroup) && ValidName(id.Name)
+	return ValidName(id.Subscription) && groupForm.MatchString(id.ResourceGroup) && ValidName(id.Name) && !strings.HasSuffix(id.ResourceGroup, ".")
 }
 
 // ParseCloudID reads an ARM resource id of a private cloud.

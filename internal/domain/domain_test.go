@@ -27,6 +27,7 @@ func TestParseCloudID(t *testing.T) {
 		"", "/", "sddc1", id.String() + "/", id.String() + "/scriptExecutions/x", "x" + id.String(), id.String() + "\n",
 		"/subscriptions//resourceGroups/g/providers/Microsoft.AVS/privateClouds/c",
 		"/subscriptions/s/resourceGroups/g/providers/Microsoft.AVS/privateClouds/..",
+		"/subscriptions/s/resourceGroups/../providers/Microsoft.AVS/privateClouds/c",
 		"/subscriptions/s/resourceGroups/" + strings.Repeat("g", 91) + "/providers/Microsoft.AVS/privateClouds/c",
 		"/subscriptions/s/resourceGroups/g/providers/Microsoft.AVX/privateClouds/c",
 	} {

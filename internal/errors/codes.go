@@ -37,9 +37,7 @@ const (
 	AuthorizationFailed        Code = "AuthorizationFailed"
 	ResourceNotFound           Code = "ResourceNotFound"
 	ParentResourceNotFound     Code = "ParentResourceNotFound"
-	ResourceGroupNotFound      Code = "ResourceGroupNotFound"
 	Conflict                   Code = "Conflict"
-	PreconditionFailed         Code = "PreconditionFailed"
 	TooManyRequests            Code = "TooManyRequests"
 	ServiceUnavailable         Code = "ServiceUnavailable"
 	InternalError              Code = "InternalError"
@@ -88,9 +86,7 @@ var table = map[Code]struct {
 	AuthorizationFailed:        {http.StatusForbidden, ExitRefused},
 	ResourceNotFound:           {http.StatusNotFound, ExitNotFound},
 	ParentResourceNotFound:     {http.StatusNotFound, ExitNotFound},
-	ResourceGroupNotFound:      {http.StatusNotFound, ExitNotFound},
 	Conflict:                   {http.StatusConflict, ExitConflict},
-	PreconditionFailed:         {http.StatusPreconditionFailed, ExitConflict},
 	TooManyRequests:            {http.StatusTooManyRequests, ExitConflict},
 	ServiceUnavailable:         {http.StatusServiceUnavailable, ExitUnreachable},
 	InternalError:              {http.StatusInternalServerError, ExitInternal},
