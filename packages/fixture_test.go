@@ -92,7 +92,12 @@ func archive(t *testing.T, files ...[2]string) []byte {
 // repository opens a repository with a real store as its index.
 func repository(t *testing.T) (*packages.Repository, string) {
 	t.Helper()
-	dir := t.TempDir()
+	return repositoryIn(t, t.TempDir())
+}
+
+// repositoryIn opens a repository and its store in a directory.
+func repositoryIn(t *testing.T, dir string) (*packages.Repository, string) {
+	t.Helper()
 	index, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "state.db")})
 	if err != nil {
 		t.Fatal(err)

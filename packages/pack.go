@@ -198,7 +198,10 @@ func write(ctx context.Context, dir fs.FS, out string, m manifest.Manifest) (Pac
 		return Packed{}, invalid(err)
 	}
 	path := filepath.Join(out, fileName(m))
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), os.Rename(f.Name(), path)); err != nil {
+	if err = errors.Join(f.Chmod(0o644), f.Sync()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
 		return Packed{}, outputFailed(err)
 	}
 	return Packed{Path: path, Digest: hex.EncodeToString(h.Sum(nil)), Manifest: m}, nil
