@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// Write writes a package of all files of fsys but .nupkg files at its root. The same files give the same bytes: names are in order, and times and
-// modes carry nothing. What the packaging makes itself (nuspec, [Content_Types].xml, _rels) must not be there.
+// Write writes a package of all files of fsys but .nupkg files at its root. The same files give the same bytes: names
+// are in order, and times and modes carry nothing. What the packaging makes itself (nuspec, [Content_Types].xml, _rels)
+// must not be there.
 func Write(ctx context.Context, w io.Writer, spec Nuspec, fsys fs.FS) error {
 	files, err := payload(fsys)
 	if err != nil {
