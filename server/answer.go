@@ -64,10 +64,9 @@ func (r *request) address(path string, query url.Values) string {
 	return u.String()
 }
 
-// list is a page of a list in ARM's form.
+// list is a list in ARM's form that has one page.
 type list[T any] struct {
-	Value    []T    `json:"value"`
-	NextLink string `json:"nextLink,omitempty"`
+	Value []T `json:"value"`
 }
 
 // encoder writes JSON without the escapes that are for HTML only.

@@ -10,8 +10,11 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
-// pageSize of a list of executions.
-const pageSize = 100
+// How many executions a page of their list has, and how many of them are in memory at a time.
+const (
+	pageSize = 100
+	pageStep = 10
+)
 
 // What an execution's resource shows of each of its streams: whichever of the two is reached first.
 const (
@@ -171,23 +174,32 @@ func waitsFor(p domain.Position, cloud string) string {
 	return fmt.Sprintf("Position %d in the queue of the private cloud %s, where one runs at a time; %s runs now.", p.Ahead, cloud, p.Running)
 }
 
+// listExecutions writes a page step by step, so that memory is bounded by a step: parameters can be large.
 func (s *Server) listExecutions(a *answer, r *request) error {
 	cloud, err := s.parent(r)
 	if err != nil {
 		return err
 	}
-	page, next, err := s.cfg.Store.Executions(r.Context(), cloud.ID, r.URL.Query().Get("$skipToken"), pageSize)
-	if err != nil {
+	out, next := newArray(a, `{"value":[`), r.URL.Query().Get("$skipToken")
+	for count := 0; count < pageSize; count += pageStep {
+		var page []domain.Execution
+		if page, next, err = s.cfg.Store.Executions(r.Context(), cloud.ID, next, pageStep); err != nil {
+			return err
+		}
+		for _, x := range page {
+			if err := out.add(r.executionResource(x)); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return out.end("]}\n")
+		}
+	}
+	_, _ = out.w.WriteString(`],"nextLink":`) // a failed write shows at the end
+	if err := out.json.Encode(r.address(cloud.ID.String()+"/scriptExecutions", url.Values{"$skipToken": {next}})); err != nil {
 		return err
 	}
-	out := list[resource[executionProperties]]{Value: []resource[executionProperties]{}}
-	for _, x := range page {
-		out.Value = append(out.Value, r.executionResource(x))
-	}
-	if next != "" {
-		out.NextLink = r.address(cloud.ID.String()+"/scriptExecutions", url.Values{"$skipToken": {next}})
-	}
-	return a.send(http.StatusOK, out)
+	return out.end("}\n")
 }
 
 // deleteExecution ends the execution, if it has not ended, and removes it with its output.

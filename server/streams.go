@@ -52,7 +52,6 @@ func (s *Server) getStreams(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	a.Header().Set("Content-Type", "application/json; charset=utf-8")
 	if len(first) == 0 && !x.State.Final() {
 		a.Header().Set("Retry-After", "1")
 	}
@@ -207,7 +206,7 @@ func streamByName(name string) (domain.Stream, bool) {
 	return 0, false
 }
 
-// array writes a JSON array of any length with what is around it.
+// array writes an answer that is a JSON array of any length with what is around it.
 type array struct {
 	w       *bufio.Writer
 	json    *json.Encoder
@@ -215,6 +214,7 @@ type array struct {
 }
 
 func newArray(a *answer, opening string) *array {
+	a.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w := bufio.NewWriterSize(a, 64<<10)
 	_, _ = w.WriteString(opening) // a failed write shows at the end
 	return &array{w: w, json: encoder(w)}

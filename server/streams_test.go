@@ -13,6 +13,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/sdk/manifest"
 	"github.com/airlock-run/airlock/server"
 )
 
@@ -184,14 +185,15 @@ func (s *endless) Records(_ context.Context, _ string, after int64, limit, maxBy
 	return recs, nil
 }
 
-func (s *endless) Write(b []byte) (int, error) { s.given -= len(b); return len(b), nil }
-
 type sink struct {
 	*endless
 	http.ResponseWriter
 }
 
-func (s sink) Write(b []byte) (int, error) { return s.endless.Write(b) }
+func (s sink) Write(b []byte) (int, error) {
+	s.given -= len(b)
+	return s.ResponseWriter.Write(b)
+}
 
 // What the API holds of an execution's output is bounded by what it reads at a time, however much there is.
 func TestLogsAreNotGathered(t *testing.T) {
@@ -204,6 +206,38 @@ func TestLogsAreNotGathered(t *testing.T) {
 	e.server.ServeHTTP(sink{s, httptest.NewRecorder()}, r)
 	if s.most == 0 || s.most > 512<<10 {
 		t.Errorf("%d bytes were in hand at once", s.most)
+	}
+}
+
+// Executions have a parameter of 100 KB each, and there are always more of them.
+func (s *endless) Executions(_ context.Context, _ domain.CloudID, after string, limit int) (page []domain.Execution, next string, err error) {
+	for range limit {
+		s.given += 100_000
+		after += "x"
+		page = append(page, domain.Execution{Name: after, Parameters: []domain.Parameter{{Name: "p", Type: manifest.String, Value: strings.Repeat("x", 100_000)}}})
+	}
+	s.most = max(s.most, s.given)
+	return page, after, nil
+}
+
+// Nor does a list gather what it lists, and its pages are bounded all the same.
+func TestListsAreNotGathered(t *testing.T) {
+	t.Parallel()
+	s := &endless{}
+	e := start(t, func(c *server.Config) { s.Store, c.Store = c.Store, s })
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", cloudPath+"/scriptExecutions?api-version="+version, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	e.server.ServeHTTP(sink{s, w}, r)
+	page := decode[struct {
+		Value    []executionReply
+		NextLink string
+	}](t, reply{w.Result(), w.Body.Bytes()})
+	if s.most == 0 || s.most > 2<<20 {
+		t.Errorf("%d bytes were in hand at once", s.most)
+	}
+	if len(page.Value) != 100 || !strings.Contains(page.NextLink, "%24skipToken="+strings.Repeat("x", 100)+"&") {
+		t.Errorf("%d executions, then %s", len(page.Value), page.NextLink)
 	}
 }
 
