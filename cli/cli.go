@@ -42,9 +42,13 @@ func run(ctx context.Context, a *app, args []string) int {
 		return 0
 	}
 	e := errors.For(err, "(this command)")
-	if e.Code == errors.InternalError {
+	switch {
+	case e.Code == errors.InternalError && ctx.Err() != nil:
+		fmt.Fprintln(a.stderr, "airlock: interrupted")
+		return int(errors.ExitTimeout)
+	case e.Code == errors.InternalError:
 		fmt.Fprintf(a.stderr, "airlock: %v\n", err)
-	} else {
+	default:
 		fmt.Fprintf(a.stderr, "airlock: %s\n", e.Message)
 	}
 	return int(e.Code.Exit())

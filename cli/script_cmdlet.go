@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
 )
 
 type cmdletProperties struct {
@@ -38,7 +40,10 @@ func (a *app) scriptCmdletList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.list(ctx, path+"/scriptPackages/"+url.PathEscape(*pkg)+"/scriptCmdlets")
+		if path, err = packagePath(path, *pkg); err != nil {
+			return err
+		}
+		list, err := c.list(ctx, path+"/scriptCmdlets")
 		if err != nil {
 			return err
 		}
@@ -64,9 +69,14 @@ func (a *app) scriptCmdletShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if path, err = packagePath(path, *pkg); err != nil {
+			return err
+		}
+		if !domain.ValidName(*name) {
+			return errors.Newf(errors.Usage, "--name must be the name of a cmdlet, not %.140q.", *name)
+		}
 		var r resource
-		path += "/scriptPackages/" + url.PathEscape(*pkg) + "/scriptCmdlets/" + url.PathEscape(*name)
-		if _, err := c.do(ctx, http.MethodGet, path, nil, &r); err != nil {
+		if _, err := c.do(ctx, http.MethodGet, path+"/scriptCmdlets/"+*name, nil, &r); err != nil {
 			return err
 		}
 		if a.output == "json" {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
 )
 
 type packageProperties struct {
@@ -75,8 +77,11 @@ func (a *app) scriptPackageShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if path, err = packagePath(path, *name); err != nil {
+			return err
+		}
 		var r resource
-		if _, err := c.do(ctx, http.MethodGet, path+"/scriptPackages/"+url.PathEscape(*name), nil, &r); err != nil {
+		if _, err := c.do(ctx, http.MethodGet, path, nil, &r); err != nil {
 			return err
 		}
 		if a.output == "json" {
@@ -89,4 +94,12 @@ func (a *app) scriptPackageShow() *cobra.Command {
 		return a.printPairs("name", r.Name, "version", p.Version, "description", p.Description, "company", p.Company, "uri", p.URI, "id", r.ID)
 	})
 	return cmd
+}
+
+// packagePath is the path of a script package of the private cloud.
+func packagePath(cloud, ref string) (string, error) {
+	if !domain.ValidPackageRef(ref) {
+		return "", errors.Newf(errors.Usage, "The script package must be Name@1.2.3 or Name@1.*, not %.140q.", ref)
+	}
+	return cloud + "/scriptPackages/" + ref, nil
 }

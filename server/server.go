@@ -71,9 +71,10 @@ type Config struct {
 	Now           func() time.Time
 	NewID         func() string // UUIDv7
 
-	Hold    time.Duration // how long a request is held at most; 0 means 20 s
-	MaxHeld int           // requests held at once, past which answers come without waiting; 0 means 1024
-	Dev     bool          // offers setState on simulated private clouds
+	Hold      time.Duration // how long a request is held at most; 0 means 20 s
+	MaxHeld   int           // requests held at once, past which answers come without waiting; 0 means 1024
+	MaxActive int           // requests worked on at once, past which they are TooManyRequests; 0 means 128
+	Dev       bool          // offers setState on simulated private clouds
 }
 
 // Server is the API as an http.Handler. HTTPServer makes an http.Server of it with fitting limits.
@@ -81,6 +82,7 @@ type Server struct {
 	cfg    Config
 	routes []route
 	held   chan struct{} // a place for each held request
+	active chan struct{} // a place for each request that is worked on, not held
 
 	release  sync.Once
 	released chan struct{}
@@ -94,7 +96,13 @@ func New(c Config) *Server {
 	if c.MaxHeld == 0 {
 		c.MaxHeld = 1024
 	}
-	return &Server{cfg: c, routes: routes(c.Dev), held: make(chan struct{}, c.MaxHeld), released: make(chan struct{})}
+	if c.MaxActive == 0 {
+		c.MaxActive = 128
+	}
+	return &Server{
+		cfg: c, routes: routes(c.Dev), released: make(chan struct{}),
+		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive),
+	}
 }
 
 // Release answers the held requests at once, and those that come later without waiting.
@@ -136,17 +144,27 @@ func (s *Server) hold(ctx context.Context, execution string, ready func() (bool,
 	timer := time.NewTimer(s.cfg.Hold)
 	defer timer.Stop()
 	for {
-		select {
-		case <-changed:
-		case <-timer.C:
-			return nil
-		case <-s.released:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+		if woken, err := s.wait(ctx, changed, timer.C); !woken {
+			return err
 		}
 		if ok, err := ready(); ok || err != nil {
 			return err
 		}
+	}
+}
+
+// wait says whether something has changed before the time was over. Who waits is not worked on: its place is another's.
+func (s *Server) wait(ctx context.Context, changed <-chan struct{}, over <-chan time.Time) (woken bool, err error) {
+	<-s.active
+	defer func() { s.active <- struct{}{} }()
+	select {
+	case <-changed:
+		return true, nil
+	case <-over:
+		return false, nil
+	case <-s.released:
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 }

@@ -367,6 +367,35 @@ func TestHeldRequests(t *testing.T) {
 			t.Errorf("the held one is answered %s", last.body)
 		}
 	})
+	t.Run("leave room for others", func(t *testing.T) {
+		t.Parallel()
+		w := watching{watched: make(chan struct{}, 10), left: make(chan struct{}, 10)}
+		stuck := &stuck{entered: make(chan struct{}), leave: make(chan struct{})}
+		e, paths := begin(t, func(c *server.Config) {
+			c.Hold, c.MaxActive = time.Hour, 1
+			stuck.Store, w.Store = c.Store, stuck
+			c.Store = &w
+		})
+		answers := make(chan reply)
+		go func() { answers <- e.do("GET", paths[0], "") }()
+		<-w.watched
+		list := strings.Split(cloudPath, "/resourceGroups")[0] + "/providers/Microsoft.AVS/privateClouds"
+		go func() {
+			r := e.do("GET", list, "")
+			for r.StatusCode == 429 { // until the first is held
+				r = e.do("GET", list, "")
+			}
+			answers <- r
+		}()
+		<-stuck.entered // the one place is taken, by this one and not by the one that is held
+		if r := e.do("GET", path, "").want(t, 429, errors.TooManyRequests); r.Header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", r.Header.Get("Retry-After"))
+		}
+		close(stuck.leave)
+		(<-answers).want(t, 200, "")
+		e.do("POST", path+"/cancel", "").want(t, 200, "")
+		(<-answers).want(t, 200, "")
+	})
 	t.Run("say that the execution was deleted", func(t *testing.T) {
 		t.Parallel()
 		w := watching{watched: make(chan struct{}, 10), left: make(chan struct{}, 10)}
@@ -377,6 +406,18 @@ func TestHeldRequests(t *testing.T) {
 		e.do("DELETE", path, "").want(t, 202, "")
 		(<-answers).want(t, 404, errors.ResourceNotFound)
 	})
+}
+
+// stuck is a store in which listing private clouds takes until leave.
+type stuck struct {
+	server.Store
+	entered, leave chan struct{}
+}
+
+func (s *stuck) PrivateClouds(ctx context.Context, subscription, group string) ([]domain.PrivateCloud, error) {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.Store.PrivateClouds(ctx, subscription, group)
 }
 
 // How much it costs to read a long output: bytes allocated for each line must not grow with their number.
