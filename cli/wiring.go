@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net"
@@ -79,7 +78,7 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 		return err
 	}
 	// From here on the directory is this process's.
-	if err := i.removeEnv(); err != nil {
+	if err := errors.Join(i.removeEnv(), durable.RemoveTemporary(i.dir)); err != nil {
 		return err
 	}
 	key, err := seal.LoadOrCreate(i.path("key"))
@@ -139,12 +138,11 @@ func (i *installation) listen(address string, s *http.Server) error {
 
 // loadToken reads the bearer token, which is made at the first start. Only its owner may read the file.
 func loadToken(path string) (secret.Text, error) {
-	b := make([]byte, 32)
-	rand.Read(b)
-	if err := durable.CreateFile(path, []byte(hex.EncodeToString(b))); err != nil && !errors.Is(err, os.ErrExist) {
-		return secret.Text{}, err
-	}
 	data, err := durable.ReadPrivate(path, 1<<10)
+	if errors.Is(err, os.ErrNotExist) {
+		data = []byte(rand.Text() + rand.Text()) // 256 bits
+		err = durable.CreateFile(path, data)
+	}
 	if err != nil {
 		return secret.Text{}, errors.Because(err, errors.Usage, "The token file cannot be used: %v.", err)
 	}

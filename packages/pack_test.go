@@ -115,6 +115,7 @@ func TestPackRefuses(t *testing.T) {
 		"label":             {directory(t, unlabelled, nil), packages.PackOptions{}, "-dev or -preview"},
 		"no binary":         {with(map[string]string{"bin/program": "#!/bin/sh"}), packages.PackOptions{}, "no ELF executable"},
 		"a link":            {linked, packages.PackOptions{}, "link is no regular file"},
+		"a hidden file":     {with(map[string]string{".git/config": ""}), packages.PackOptions{}, ".git is hidden"},
 		"its own nuspec":    {with(map[string]string{"P.nuspec": ""}), packages.PackOptions{}, "packing writes it itself"},
 		"prebuilt platform": {with(nil), packages.PackOptions{Platforms: []string{host}}, "leave the platforms out"},
 	} {

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // File is the manifest's name inside a package.
@@ -134,6 +136,17 @@ var (
 	identifier  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 )
 
+// maxText is the most bytes of a text for people. It reaches terminals and lists.
+const maxText = 4096
+
+const textRule = "must be at most 4096 bytes of text without control characters other than line breaks and tabs"
+
+func text(s string) bool {
+	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
+	})
+}
+
 // Cmdlet finds a cmdlet by its name, whose case does not matter.
 func (m Manifest) Cmdlet(name string) (Cmdlet, bool) {
 	for _, c := range m.Cmdlets {
@@ -182,6 +195,11 @@ func (m Manifest) Validate() error {
 	case len(m.Cmdlets) == 0:
 		return fmt.Errorf("%s: the package has no cmdlets", File)
 	}
+	for what, s := range map[string]string{"version": m.Version, "description": m.Description, "company": m.Company, "project URI": m.ProjectURI} {
+		if !text(s) {
+			return fmt.Errorf("%s: the %s of the package %s", File, what, textRule)
+		}
+	}
 	seen := map[string]bool{}
 	for _, c := range m.Cmdlets {
 		if key := strings.ToLower(c.Name); seen[key] {
@@ -207,6 +225,8 @@ func (c Cmdlet) Validate() error {
 		return fmt.Errorf("%s: the timeout of %d s is longer than %v", c.Name, c.TimeoutSeconds, MaxTimeout)
 	case c.Lifecycle != "" && !c.Lifecycle.valid():
 		return fmt.Errorf("%s: the lifecycle kind %q is not known", c.Name, c.Lifecycle)
+	case !text(c.Description):
+		return fmt.Errorf("%s: the description %s", c.Name, textRule)
 	}
 	seen := map[string]bool{}
 	for _, p := range c.Parameters {
@@ -218,6 +238,8 @@ func (c Cmdlet) Validate() error {
 			return fmt.Errorf("%s: the parameter %s is there twice (case does not matter)", c.Name, p.Name)
 		case !p.Type.valid():
 			return fmt.Errorf("%s: the parameter %s has the unknown type %q", c.Name, p.Name, p.Type)
+		case !text(p.Description):
+			return fmt.Errorf("%s: the description of the parameter %s %s", c.Name, p.Name, textRule)
 		}
 		seen[key] = true
 	}

@@ -71,6 +71,12 @@ func TestManifestsThatAreRefused(t *testing.T) {
 			m.Cmdlets[0].Parameters[0].Name = "key"
 			m.Cmdlets[0].Parameters[1].Name = "KEY"
 		},
+		"description of the package must be": func(m *manifest.Manifest) { m.Description = strings.Repeat("x", 4097) },
+		"company of the package must be":     func(m *manifest.Manifest) { m.Company = "a\x1b[2Jb" },
+		"description must be at most 4096":   func(m *manifest.Manifest) { m.Cmdlets[0].Description = "a\u009bb" },
+		"description of the parameter Key must be": func(m *manifest.Manifest) {
+			m.Cmdlets[0].Parameters[0].Name, m.Cmdlets[0].Parameters[0].Description = "Key", "a\x00b"
+		},
 		`unknown type "Object"`: func(m *manifest.Manifest) { m.Cmdlets[0].Parameters[0].Type = "Object" },
 	} {
 		m := example()
