@@ -1,24 +1,28 @@
 // Package workdir makes and removes the private work directories of executions.
 //
 // What a script leaves in its directory is the script's: links to anywhere, directories without permissions, trees
-// thousands of levels deep. Removal stays inside (os.Root) and follows no link.
+// thousands of levels deep, something mounted. Removal stays inside (os.Root), follows no link and enters no mount.
 package workdir
 
 import (
-	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/errors"
 )
 
-// Dirs is a directory that holds work directories, and nothing else but files about them whose names begin with the
-// directory's and go on with a dot.
+// Dirs is a directory that holds work directories, and nothing else but what is about them and has a name that begins
+// with the directory's and goes on with a dot.
 type Dirs struct {
-	path string
-	root *os.Root
+	path  string
+	root  *os.Root
+	moved atomic.Int64 // directories, for their names
 }
 
 // Open opens the directory, and makes it (0700) where it is missing.
@@ -34,7 +38,7 @@ func Open(path string) (*Dirs, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dirs{path, root}, nil
+	return &Dirs{path: path, root: root}, nil
 }
 
 // Close closes the directory.
@@ -55,7 +59,7 @@ func (d *Dirs) Make(id string) error {
 
 // Left lists the executions of which something is there.
 func (d *Dirs) Left() ([]string, error) {
-	names, err := readNames(d.root)
+	names, err := readNames(d.root, ".", -1)
 	if err != nil {
 		return nil, err
 	}
@@ -71,52 +75,80 @@ func (d *Dirs) Left() ([]string, error) {
 	return ids, nil
 }
 
+// removed is what the name of a directory ends in that holds what is being removed.
+const removed = ".removed"
+
 // Remove removes the work directory of an execution with all that is in it. Where there is none it is content.
+//
+// Each directory is moved to the top before it is emptied. So a deep tree takes no more descriptors than another one,
+// and what is mounted in it, which cannot be moved, is an error.
 func (d *Dirs) Remove(id string) error {
-	err := d.root.RemoveAll(id)
-	if err == nil {
-		return nil
+	top := id + removed
+	if err := d.root.Mkdir(top, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	if unlocked := unlock(d.root, id); unlocked != nil {
-		return fmt.Errorf("%w; %w", err, unlocked)
+	if err := d.discard(id, top); err != nil {
+		return err
 	}
-	return d.root.RemoveAll(id)
+	if err := d.empty(top, func(name string) error { return d.removeFlat(filepath.Join(top, name), top) }); err != nil {
+		return err
+	}
+	return d.root.Remove(top)
 }
 
-// unlock gives the owner back the permissions on the directory name in root and on those below it. Each directory is
-// opened as a root of its own, so that neither the depth of the tree nor a link in it matters.
-func unlock(root *os.Root, name string) error {
-	info, err := root.Lstat(name)
-	if err != nil || !info.IsDir() {
+// removeFlat removes a directory after moving those in it to top.
+func (d *Dirs) removeFlat(dir, top string) error {
+	if err := d.empty(dir, func(name string) error { return d.discard(filepath.Join(dir, name), top) }); err != nil {
 		return err
 	}
-	if err := root.Chmod(name, 0o700); err != nil {
+	return d.root.Remove(dir)
+}
+
+// discard moves a directory to top, and removes anything else.
+func (d *Dirs) discard(path, top string) error {
+	info, err := d.root.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return d.root.Remove(path)
+	}
+	if err := d.root.Chmod(path, 0o700); err != nil { // to move it takes the right to write to it
 		return err
 	}
-	dir, err := root.OpenRoot(name)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	names, err := readNames(dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := unlock(dir, name); err != nil {
+	for { // a name may be taken since an earlier try
+		err := d.root.Rename(path, filepath.Join(top, strconv.FormatInt(d.moved.Add(1), 10)))
+		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	return nil
 }
 
-func readNames(root *os.Root) ([]string, error) {
-	f, err := root.Open(".")
+// empty calls remove with the names in a directory until there are none.
+func (d *Dirs) empty(dir string, remove func(name string) error) error {
+	for {
+		names, err := readNames(d.root, dir, 1024)
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		for _, name := range names {
+			if err := remove(name); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// readNames reads the names in a directory: some, or all where most is negative.
+func readNames(root *os.Root, dir string, most int) ([]string, error) {
+	f, err := root.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	names, err := f.Readdirnames(-1)
+	names, err := f.Readdirnames(most)
 	if err == io.EOF {
 		err = nil
 	}

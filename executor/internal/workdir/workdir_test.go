@@ -136,8 +136,20 @@ func TestRemoveLinkInPlaceOfTheDirectory(t *testing.T) {
 	}
 }
 
-// A tree deeper than any path may be long.
+// A tree deeper than any path may be long, and than there may be descriptors.
 func TestRemoveDeepTree(t *testing.T) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 100, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
 	d, _ := open(t)
 	if err := d.Make("x"); err != nil {
 		t.Fatal(err)
@@ -163,6 +175,40 @@ func TestRemoveDeepTree(t *testing.T) {
 	unix.Close(at)
 	if err := d.Remove("x"); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := d.Left(); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// Where a directory from elsewhere is mounted in a work directory, nothing of it is removed.
+func TestRemoveEntersNoMount(t *testing.T) {
+	d, _ := open(t)
+	if err := d.Make("x"); err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	kept := filepath.Join(outside, "kept")
+	if err := os.WriteFile(kept, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(d.Path("x"), "home")
+	if err := unix.Mount(outside, at, "", unix.MS_BIND, ""); err != nil {
+		t.Skip("this takes the right to mount:", err)
+	}
+	err := d.Remove("x")
+	mounts, _ := filepath.Glob(filepath.Join(filepath.Dir(d.Path("x")), "x.removed", "*", "home"))
+	for _, m := range append(mounts, at) {
+		_ = unix.Unmount(m, unix.MNT_DETACH)
+	}
+	if err == nil {
+		t.Error("a mount was removed")
+	}
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
+	if err := d.Remove("x"); err != nil {
+		t.Error("once it is not mounted any more:", err)
 	}
 	if left, err := d.Left(); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
