@@ -1,13 +1,16 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -19,41 +22,49 @@ import (
 // MaxNamedOutputs bounds the named outputs of an execution, in bytes as JSON.
 const MaxNamedOutputs = 32_768
 
-// maxMessage bounds a failure's message, in bytes.
-const maxMessage = 1024
+// Bounds in bytes on a failure's message, and on an error in the log.
+const (
+	maxMessage = 1024
+	maxLogged  = 16 << 10
+)
 
 // conclude says how the execution has ended, and keeps what a good end lets it keep. cause is why it was asked to end,
 // nil where it ended by itself.
-func (j *job) conclude(end runtime.End, cause error) domain.Outcome {
-	o := domain.Outcome{Warning: j.warning()}
-	stored := j.output.Close()
-	switch {
-	case cause != nil:
-		o.Failure = j.failure(cause)
-	case stored != nil:
-		o.Failure = j.failure(stored)
-	case end.Failure != nil:
-		o.Failure = end.Failure
-	default:
-		o.Failure = j.succeed(end.NamedOutputs, &o)
+func (j *job) conclude(ctx context.Context, end runtime.End, cause error) domain.Outcome {
+	o := domain.Outcome{State: domain.Succeeded, Warning: j.warning()}
+	err := cmp.Or(cause, j.settle(ctx), end.Err)
+	if err == nil {
+		err = panics.Catch(func() error { return j.succeed(end.NamedOutputs, &o) })
 	}
-	switch {
-	case o.Failure == nil:
-		o.State = domain.Succeeded
+	if err == nil {
 		return o
-	case o.Failure.Code == errors.ScriptCanceled:
+	}
+	j.log.WarnContext(j.base, "the execution does not succeed", "error", j.loggable(err))
+	if errors.Has(err, errors.ScriptCanceled) {
 		return domain.Outcome{State: domain.Canceled, Warning: o.Warning}
 	}
-	f := domain.Failure{Code: o.Failure.Code, Message: j.sentence(o.Failure.Message)}
-	return domain.Outcome{State: domain.Failed, Failure: &f, Warning: o.Warning}
+	f := failureOf(err, j.Execution.ID)
+	f.Message = j.sentence(f.Message)
+	return domain.Outcome{State: domain.Failed, Failure: f, Warning: o.Warning}
+}
+
+// settle stores the rest of the output, and takes out of it what became secret late: also where there is nothing else
+// to be kept.
+func (j *job) settle(ctx context.Context) error {
+	stored := j.output.Close()
+	if stored != nil {
+		j.log.ErrorContext(j.base, "output is lost", "error", j.loggable(stored))
+	}
+	rewritten := j.persist(ctx, j.output.Rewrite, func(err error) bool { return errors.Has(err, errors.ServiceUnavailable) })
+	return cmp.Or(stored, rewritten)
 }
 
 // succeed keeps what the cmdlet leaves: its named outputs, and its changes of persistent secrets. First the sealed
 // intent is stored, then the secrets are written, then comes the final state: whenever the server dies, a restart can
 // tell whether all of it has to be kept or nothing.
-func (j *job) succeed(outputs map[string]string, o *domain.Outcome) *domain.Failure {
+func (j *job) succeed(outputs map[string]string, o *domain.Outcome) error {
 	if encoded, err := json.Marshal(outputs); err != nil || len(encoded) > MaxNamedOutputs {
-		return &domain.Failure{Code: errors.NamedOutputsTooLarge, Message: fmt.Sprintf("The script's named outputs have %d bytes as JSON, the bound is %d; let it write what is large to its Output stream.", len(encoded), MaxNamedOutputs)}
+		return errors.Newf(errors.NamedOutputsTooLarge, "The script's named outputs have %d bytes as JSON, the bound is %d; let it write what is large to its Output stream.", len(encoded), MaxNamedOutputs)
 	}
 	if len(outputs) > 0 {
 		o.NamedOutputs = make(map[string]string, len(outputs))
@@ -72,10 +83,7 @@ func (j *job) succeed(outputs map[string]string, o *domain.Outcome) *domain.Fail
 	if err == nil {
 		err = j.keep(j.base, j.Execution, changes)
 	}
-	if err != nil {
-		return j.failure(err)
-	}
-	return nil
+	return err
 }
 
 // changed are the changes that make a difference to what was read.
@@ -157,12 +165,7 @@ func (e *Executor) openIntent(id string, sealed []byte) (in intent, err error) {
 	return in, nil
 }
 
-// failure is what a user sees of an error; the log has all of it.
-func (j *job) failure(err error) *domain.Failure {
-	j.log.WarnContext(j.base, "the execution fails", "error", err)
-	return failureOf(err, j.Execution.ID)
-}
-
+// failureOf is what a user sees of an error; the log has all of it.
 func failureOf(err error, id string) *domain.Failure {
 	e := errors.For(err, id)
 	return &domain.Failure{Code: e.Code, Message: e.Message}
@@ -170,8 +173,16 @@ func failureOf(err error, id string) *domain.Failure {
 
 // sentence makes a message presentable: redacted, in one line, not too long.
 func (j *job) sentence(message string) string {
-	message = j.secrets.String(redact.Visible([]byte(message)))
-	return cut(strings.Join(strings.Fields(message), " "), maxMessage)
+	return cut(strings.Join(strings.Fields(j.shown(message)), " "), maxMessage)
+}
+
+// loggable is an error as the log may have it: what a script says can be a part of it.
+func (j *job) loggable(err error) string { return cut(j.shown(err.Error()), maxLogged) }
+
+// shown is a text as anybody may see it, and nothing of it where that cannot be told.
+func (j *job) shown(text string) (redacted string) {
+	defer panics.To(func(error) { redacted = secret.Redacted })
+	return j.secrets.String(redact.Visible([]byte(text)))
 }
 
 // cut shortens a text to at most n bytes.
@@ -192,8 +203,7 @@ func (j *job) warning() string {
 	if len(j.short) == 0 {
 		return ""
 	}
-	slices.Sort(j.short)
-	return j.secrets.String(cut(fmt.Sprintf("Secret values of fewer than %d characters are not redacted from the output: %s.", redact.MinLength, strings.Join(j.short, ", ")), maxMessage))
+	return cut(j.shown(fmt.Sprintf("Secret values of fewer than %d characters are not redacted from the output: %s.", redact.MinLength, strings.Join(slices.Sorted(maps.Keys(j.short)), ", "))), maxMessage)
 }
 
 // result is how an execution ended, as audit says it.

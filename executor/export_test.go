@@ -24,3 +24,9 @@ func (e *Executor) SetBounds(preparation, grace, retry time.Duration) {
 func (e *Executor) WrapRuntime(wrap func(runtime.Runtime) runtime.Runtime) {
 	e.runtimes[manifest.Go] = wrap(e.runtimes[manifest.Go])
 }
+
+// Remembered says how many changes of secrets, and names of short ones, the host of a runtime holds.
+func Remembered(h runtime.Host) (changes, short int) {
+	j := h.(*job)
+	return len(j.changes), len(j.short)
+}

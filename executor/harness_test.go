@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +109,12 @@ func (l *logs) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (l *logs) text() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.all)
+}
+
 func openHome(dir, pkg string) (*home, error) {
 	h := &home{dir: dir, trail: &trail{}, log: &logs{}}
 	var err error
@@ -177,7 +184,7 @@ func (h *home) start(t *testing.T, edit ...func(*executor.Executor)) *bench {
 	t.Cleanup(func() {
 		b.stop()
 		if t.Failed() {
-			t.Logf("the executor's log:\n%s", h.log.all)
+			t.Logf("the executor's log:\n%s", h.log.text())
 		}
 	})
 	return b

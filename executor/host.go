@@ -43,20 +43,31 @@ func (j *job) Write(s domain.Stream, text []byte) { j.output.Write(s, text) }
 
 // SetSecret implements runtime.Host.
 func (j *job) SetSecret(name string, value *secret.Text) {
-	if value != nil {
-		if err := j.hide(name, *value); err != nil {
-			j.stop(err)
-			return
+	if err := j.setSecret(name, value); err != nil {
+		j.stop(err)
+	}
+}
+
+func (j *job) setSecret(name string, value *secret.Text) error {
+	short := false
+	if value != nil { // out of sight first, however the change itself ends
+		var err error
+		if short, err = j.mask(*value); err != nil {
+			return err
 		}
 	}
 	if !secretName.MatchString(name) {
-		j.stop(errors.Newf(errors.SecretNameInvalid, "The script set a persistent secret with the name %q; a name has 1 to 127 letters, digits and '-'.", cut(name, 128)))
-		return
+		return errors.Newf(errors.SecretNameInvalid, "The script set a persistent secret with the name %q; a name has 1 to 127 letters, digits and '-'.", cut(j.shown(name), 128))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.changes[strings.ToLower(name)] = change{name, value}
-	if len(j.changes) > maxChanges {
-		j.stop(errors.Newf(errors.SecretStoreFailed, "The script changed more than %d persistent secrets; let it keep fewer.", maxChanges))
+	key := strings.ToLower(name)
+	if _, again := j.changes[key]; !again && len(j.changes) == maxChanges {
+		return errors.Newf(errors.SecretStoreFailed, "The script changed more than %d persistent secrets; let it keep fewer.", maxChanges)
 	}
+	j.changes[key] = change{name, value}
+	if short {
+		j.short[name] = true
+	}
+	return nil
 }

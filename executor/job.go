@@ -2,10 +2,12 @@ package executor
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/executor/internal/stream"
@@ -36,7 +38,7 @@ type job struct {
 
 	mu      sync.Mutex
 	changes map[string]change // of persistent secrets, by name in lower case
-	short   []string          // names of secret values that are too short to be redacted
+	short   map[string]bool   // names of secret values that are too short to be redacted
 
 	room     sandbox.Room
 	grant    domain.Grant
@@ -47,13 +49,15 @@ type job struct {
 func (e *Executor) execute(ctx context.Context, c domain.Claim) {
 	j := &job{
 		Executor: e, Claim: c, log: e.cfg.Logger.With("execution", c.Execution.ID), base: context.WithoutCancel(ctx),
-		started: make(chan struct{}), secrets: redact.NewSet(), changes: map[string]change{},
+		started: make(chan struct{}), secrets: redact.NewSet(), changes: map[string]change{}, short: map[string]bool{},
 	}
+	defer panics.To(func(err error) {
+		j.log.ErrorContext(j.base, "the execution was not ended as it should be", "error", j.loggable(err))
+	})
 	j.stopping, j.stop = context.WithCancelCause(j.base)
 	defer j.stop(nil)
 	j.killed, j.kill = context.WithCancel(j.base)
 	defer j.kill()
-	j.audit(j.base, c, "executions/claim", "ok", "")
 	j.output = stream.New(j.base, stream.Config{
 		Store: e.cfg.Store, Execution: c.Execution.ID, Fence: c.Fence, Secrets: j.secrets,
 		MaxBytes: e.cfg.MaxOutput, Now: e.cfg.Now, Failed: j.stop,
@@ -61,23 +65,31 @@ func (e *Executor) execute(ctx context.Context, c domain.Claim) {
 
 	over := make(chan struct{})
 	var guard sync.WaitGroup
-	guard.Go(func() { j.guard(ctx, over) })
+	guard.Go(func() {
+		defer panics.To(func(err error) { // then nobody else would end it
+			j.stop(err)
+			j.kill()
+		})
+		j.guard(ctx, over)
+	})
 	end := j.run()
 	cause := context.Cause(j.stopping) // what comes from now on comes too late
 	close(over)
 	guard.Wait()
 
 	j.teardown()
-	o := j.conclude(end, cause)
+	o := j.conclude(ctx, end, cause)
 	j.finish(ctx, o)
 	j.audit(j.base, c, "executions/end", result(o), "")
 }
 
 // run prepares the execution and runs its cmdlet.
-func (j *job) run() runtime.End {
+func (j *job) run() (end runtime.End) {
+	defer panics.To(func(err error) { end = runtime.End{Err: err} })
+	j.audit(j.base, j.Claim, "executions/claim", "ok", "")
 	p, err := j.prepare()
 	if err != nil {
-		return runtime.End{Failure: j.failure(err)}
+		return runtime.End{Err: err}
 	}
 	return j.runtimes[p.Manifest.Runtime].Run(j.killed, p, j.stopping.Done(), j)
 }
@@ -91,13 +103,15 @@ func (j *job) guard(ctx context.Context, over <-chan struct{}) {
 	defer timer.Stop()
 	late := errors.Newf(errors.PreparationTimedOut, "The preparation of the execution took longer than %v; check that the private cloud can be reached, and submit it again under another name.", j.bounds.preparation)
 	started := j.started
-	j.checkAsked()
+	again := j.checkAsked()
 	for {
 		select {
 		case <-over:
 			return
 		case <-changed:
-			j.checkAsked()
+			again = j.checkAsked()
+		case <-again:
+			again = j.checkAsked()
 		case <-started:
 			started = nil
 			timer.Reset(j.Execution.Timeout)
@@ -107,7 +121,7 @@ func (j *job) guard(ctx context.Context, over <-chan struct{}) {
 		case <-ctx.Done():
 			j.stop(errors.Newf(errors.ExecutorLost, "The server was stopped while the execution ran; submit it again under another name."))
 		case <-j.stopping.Done():
-			j.log.InfoContext(j.base, "the execution is asked to end", "cause", context.Cause(j.stopping))
+			j.log.InfoContext(j.base, "the execution is asked to end", "cause", j.loggable(context.Cause(j.stopping)))
 			timer.Reset(j.bounds.grace)
 			select {
 			case <-over:
@@ -119,52 +133,74 @@ func (j *job) guard(ctx context.Context, over <-chan struct{}) {
 	}
 }
 
-// checkAsked looks whether somebody has cancelled or deleted the execution.
-func (j *job) checkAsked() {
+// checkAsked looks whether somebody has cancelled or deleted the execution. Where it cannot tell, again says when to
+// look again.
+func (j *job) checkAsked() (again <-chan time.Time) {
 	x, err := j.cfg.Store.ExecutionByID(j.base, j.Execution.ID)
 	switch {
 	case err != nil:
 		j.log.WarnContext(j.base, "the execution's state cannot be read", "error", err)
+		return time.After(j.bounds.retry)
 	case x.State == domain.Cancelling || x.State == domain.Deleting:
 		j.stop(errors.Newf(errors.ScriptCanceled, "The execution was canceled."))
 	}
+	return nil
 }
 
 // teardown ends all that the execution has: first its processes, then its sessions and listeners, then its files.
 func (j *job) teardown() {
-	if j.room != nil {
-		if err := j.room.Close(); err != nil {
-			j.log.ErrorContext(j.base, "processes of the execution are left", "error", err)
+	for _, part := range []struct {
+		name string
+		end  func() error
+	}{{"processes", j.closeRoom}, {"sessions", j.closeGrant}, {"work directory", func() error { return j.dirs.Remove(j.Execution.ID) }}} {
+		if err := panics.Catch(part.end); err != nil {
+			j.log.ErrorContext(j.base, "something of the execution is left", "part", part.name, "error", err)
 		}
-	}
-	j.kill()
-	if j.endGrant != nil {
-		j.endGrant()
-		select {
-		case <-j.grant.Done:
-		case <-time.After(j.bounds.grantEnd):
-			j.log.ErrorContext(j.base, "sessions of the execution did not end in time", "bound", j.bounds.grantEnd)
-		}
-	}
-	if err := j.dirs.Remove(j.Execution.ID); err != nil {
-		j.log.ErrorContext(j.base, "the work directory is left", "error", err)
 	}
 }
 
-// finish writes the final state. While the store is not to be had it tries again, for as long as the server runs.
+func (j *job) closeRoom() error {
+	if j.room == nil {
+		return nil
+	}
+	return j.room.Close()
+}
+
+func (j *job) closeGrant() error {
+	j.kill()
+	if j.endGrant == nil {
+		return nil
+	}
+	j.endGrant()
+	select {
+	case <-j.grant.Done:
+		return nil
+	case <-time.After(j.bounds.grantEnd):
+		return fmt.Errorf("not ended within %v", j.bounds.grantEnd)
+	}
+}
+
+// finish writes the final state: without it the private cloud would be held up. The next start ends what is Running
+// when the server stops.
 func (j *job) finish(ctx context.Context, o domain.Outcome) {
+	_ = j.persist(ctx, func() error { return j.cfg.Store.Finish(j.base, j.Execution.ID, j.Fence, o) },
+		func(err error) bool { return !errors.Has(err, errors.ExecutorLost) })
+}
+
+// persist writes what the store has to have. After an error that passes it tries again, for as long as the server runs.
+func (j *job) persist(ctx context.Context, write func() error, passes func(error) bool) error {
 	for {
-		err := j.cfg.Store.Finish(j.base, j.Execution.ID, j.Fence, o)
+		err := panics.Catch(write)
 		if err == nil {
-			return
+			return nil
 		}
-		j.log.ErrorContext(j.base, "the end of the execution cannot be stored", "error", err)
-		if !errors.Has(err, errors.ServiceUnavailable) {
-			return
+		j.log.ErrorContext(j.base, "the end of the execution cannot be stored", "error", j.loggable(err))
+		if !passes(err) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return // the next start ends it
+			return err
 		case <-time.After(j.bounds.retry):
 		}
 	}

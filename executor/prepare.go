@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/executor/internal/runtime"
@@ -83,20 +82,26 @@ func (j *job) openSecrets(p *runtime.Prepared) (err error) {
 	return nil
 }
 
-// hide keeps a secret value out of sight from now on.
+// hide keeps a secret value out of sight from now on, or remembers its name for the warning that it cannot.
 func (j *job) hide(name string, v secret.Text) error {
-	switch err := j.secrets.Add(v); {
-	case errors.Is(err, redact.ErrTooShort):
+	short, err := j.mask(v)
+	if short {
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		if !slices.Contains(j.short, name) {
-			j.short = append(j.short, name)
-		}
-		return nil
-	case err != nil:
-		return errors.Because(err, errors.SecretStoreFailed, "The secure parameters and persistent secrets of the execution have more than %d values or %d bytes together, which is the most that can be kept out of its output; let the package keep fewer.", redact.MaxValues, redact.MaxBytes)
+		j.short[name] = true
 	}
-	return nil
+	return err
+}
+
+// mask keeps a secret value out of sight from now on, unless it is too short.
+func (j *job) mask(v secret.Text) (short bool, err error) {
+	switch err := j.secrets.Add(v); {
+	case errors.Is(err, redact.ErrTooShort):
+		return true, nil
+	case err != nil:
+		return false, errors.Because(err, errors.SecretStoreFailed, "The secure parameters and persistent secrets of the execution have more than %d values or %d bytes together, which is the most that can be kept out of its output; let the package keep fewer.", redact.MaxValues, redact.MaxBytes)
+	}
+	return false, nil
 }
 
 func (j *job) openRoom(p *runtime.Prepared) (err error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -155,7 +156,7 @@ func (h *home) wantFilesClean(t *testing.T, values map[string]string) {
 	if err != nil || files < 2 {
 		t.Errorf("%d files were read: %v", files, err)
 	}
-	wantUnseen(t, "the log", h.log.all, values)
+	wantUnseen(t, "the log", h.log.text(), values)
 }
 
 // A process's arguments and environment are for everybody on the machine to read.
@@ -188,6 +189,26 @@ func TestSecretsAreNotInArguments(t *testing.T) {
 	}
 	if found == 0 {
 		t.Error("the script's process was not found")
+	}
+}
+
+// What a script calls its secrets, and how it fails, may show one: in the log no more than elsewhere.
+func TestLogShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	b := newHome(t).start(t)
+	for i, name := range []string{parameter, strings.Repeat("x", 120) + parameter} {
+		x := execution(1, fmt.Sprint("named", i), "Set-Named", "Name", name, "Value", "some-value")
+		if err := b.secure(&x, "Secret", parameter); err != nil {
+			t.Fatal(err)
+		}
+		x = b.run(x)
+		wantFailed(t, x, errors.SecretNameInvalid)
+		if strings.Contains(x.Failure.Message, parameter[:7]) {
+			t.Errorf("it says %q", x.Failure.Message)
+		}
+	}
+	if bytes.Contains(b.log.text(), []byte(parameter[:7])) {
+		t.Errorf("the log: %s", b.log.text())
 	}
 }
 

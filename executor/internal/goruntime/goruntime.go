@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
@@ -40,11 +41,11 @@ var _ runtime.Runtime = Runtime{}
 func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
 	path, err := executable(p)
 	if err != nil {
-		return failed(errors.For(err, p.Execution.ID))
+		return runtime.End{Err: err}
 	}
 	s, err := start(p.Room, path)
 	if err != nil {
-		return failed(errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", unwrapPath(err), Platform))
+		return runtime.End{Err: errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", unwrapPath(err), Platform)}
 	}
 	return s.run(ctx, p, stop, h)
 }
@@ -73,6 +74,7 @@ type script struct {
 	ended          chan struct{} // closed when the process has ended
 	how            string        // then
 	stayed         bool          // longer than Linger
+	panicked       chan error    // the first panic
 }
 
 // start starts the executable.
@@ -109,7 +111,7 @@ func start(room sandbox.Room, path string) (_ *script, err error) {
 	}
 	return &script{
 		process: process, socket: newReader(ours[0]), stdout: newReader(ours[1]), stderr: newReader(ours[2]),
-		ended: make(chan struct{}),
+		ended: make(chan struct{}), panicked: make(chan error, 1),
 	}, nil
 }
 
@@ -119,25 +121,34 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	defer kill()
 	var waiting, reading sync.WaitGroup
 	waiting.Go(func() {
-		defer close(s.ended)
+		defer s.cut()
+		defer panics.To(s.giveUp)
 		s.how = s.process.Wait()
-		for _, r := range []*reader{s.socket, s.stdout, s.stderr} {
-			r.Cut() // a descendant that hid may hold the other end for ever
-		}
 	})
-	reading.Go(func() { lines(s.stdout, domain.Output, h) })
-	reading.Go(func() { lines(s.stderr, domain.Error, h) })
+	reading.Go(func() {
+		defer panics.To(s.giveUp)
+		lines(s.stdout, domain.Output, h)
+	})
+	reading.Go(func() {
+		defer panics.To(s.giveUp)
+		lines(s.stderr, domain.Error, h)
+	})
 
 	c := &conversation{rw: s.socket, start: startOf(p), host: h}
 	said := make(chan struct{})
 	waiting.Go(func() {
+		defer panics.To(s.giveUp)
 		select {
 		case <-stop:
 			c.cancel("the execution is asked to end")
 		case <-said:
 		}
 	})
-	end, err := c.talk()
+	var end wire.End
+	err := panics.Catch(func() (err error) {
+		end, err = c.talk()
+		return err
+	})
 	close(said)
 	if err != nil && !errors.Is(err, errHungUp) {
 		s.process.Kill()
@@ -147,13 +158,35 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	waiting.Wait()
 	reading.Wait()
 	s.close()
+	select {
+	case err := <-s.panicked:
+		return runtime.End{Err: err}
+	default:
+	}
 	if err != nil {
-		return failed(s.explain(err))
+		return runtime.End{Err: s.explain(err)}
 	}
 	if end.Failure != "" {
-		return runtime.Failed(domain.Failure{Code: errors.ScriptFailed, Message: end.Failure})
+		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "%s", end.Failure)}
 	}
 	return runtime.End{NamedOutputs: end.NamedOutputs}
+}
+
+// giveUp ends the script after a panic: without one of the goroutines it would wait for ever.
+func (s *script) giveUp(err error) {
+	select {
+	case s.panicked <- err:
+	default:
+	}
+	s.process.Kill()
+}
+
+// cut says that the process has ended. A descendant that hid may hold the other ends for ever.
+func (s *script) cut() {
+	close(s.ended)
+	for _, r := range []*reader{s.socket, s.stdout, s.stderr} {
+		r.Cut()
+	}
 }
 
 // linger waits for the process's end, and brings it about where it takes too long.
@@ -175,18 +208,14 @@ func (s *script) close() {
 }
 
 // explain says for a user why the conversation broke off.
-func (s *script) explain(err error) *errors.Error {
+func (s *script) explain(err error) error {
 	switch {
 	case errors.Is(err, errHungUp) && s.stayed:
 		return errors.Because(err, errors.ScriptFailed, "The script closed its connection to Airlock before it reported its end; a cmdlet must leave descriptor %d alone.", wire.FD)
 	case errors.Is(err, errHungUp):
 		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.how)
 	}
-	return errors.For(err, "")
-}
-
-func failed(e *errors.Error) runtime.End {
-	return runtime.Failed(domain.Failure{Code: e.Code, Message: e.Message})
+	return err
 }
 
 // unwrapPath leaves the server's path out of an error that a user sees.

@@ -49,10 +49,10 @@ func TestExecutableMissing(t *testing.T) {
 		s := suite()
 		edit(&s.Manifest)
 		end, h := s.Do(t, "Write-All", nil)
-		if end.Failure == nil || end.Failure.Code != errors.ScriptRuntimeMissing {
-			t.Errorf("%s: %+v, output %q", name, end.Failure, h.Texts(1))
-		} else if words := strings.TrimPrefix(name, "for "); !strings.Contains(end.Failure.Message, words) && name != "for this platform" {
-			t.Errorf("the message %q does not say %q", end.Failure.Message, name)
+		if !errors.Has(end.Err, errors.ScriptRuntimeMissing) {
+			t.Errorf("%s: %v, output %q", name, end.Err, h.Texts(1))
+		} else if words := strings.TrimPrefix(name, "for "); !strings.Contains(end.Err.Error(), words) && name != "for this platform" {
+			t.Errorf("the message %q does not say %q", end.Err, name)
 		}
 	}
 }

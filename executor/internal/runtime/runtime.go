@@ -38,12 +38,9 @@ type Host interface {
 
 // End is how a script ended by itself.
 type End struct {
-	Failure      *domain.Failure // nil: it ended well
+	Err          error // nil: it ended well; else one for users, or the user is pointed to the log
 	NamedOutputs map[string]string
 }
-
-// Failed is the End of a script that did not end well.
-func Failed(f domain.Failure) End { return End{Failure: &f} }
 
 // Runtime runs cmdlets of one kind.
 type Runtime interface {

@@ -214,20 +214,20 @@ func (s Suite) Do(t *testing.T, cmdlet string, parameters map[string]string) (ru
 // WantFailure checks that an end is ScriptFailed with a message that has the words.
 func WantFailure(t *testing.T, end runtime.End, words ...string) {
 	t.Helper()
-	if end.Failure == nil || end.Failure.Code != errors.ScriptFailed {
-		t.Fatalf("it ended with %+v", end.Failure)
+	if !errors.Has(end.Err, errors.ScriptFailed) {
+		t.Fatalf("it ended with %v", end.Err)
 	}
 	for _, w := range words {
-		if !strings.Contains(end.Failure.Message, w) {
-			t.Errorf("the message %q does not say %q", end.Failure.Message, w)
+		if message := errors.For(end.Err, "").Message; !strings.Contains(message, w) {
+			t.Errorf("the message %q does not say %q", message, w)
 		}
 	}
 }
 
 func wantWell(t *testing.T, end runtime.End) {
 	t.Helper()
-	if end.Failure != nil {
-		t.Fatalf("it failed: %+v", *end.Failure)
+	if end.Err != nil {
+		t.Fatalf("it failed: %v", end.Err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/redact"
@@ -60,7 +61,7 @@ type Writer struct {
 	err     error
 
 	redactor *redact.Redactor // of the writing goroutine, then of Close
-	lost     error            // of the store; what comes after it would leave a gap
+	lost     error            // of the store
 }
 
 // New returns a Writer that writes until Close, or until ctx ends.
@@ -79,7 +80,7 @@ func New(ctx context.Context, cfg Config) *Writer {
 // failed, is dropped.
 func (w *Writer) Write(s domain.Stream, text []byte) {
 	for {
-		n := fit(text)
+		n := fit(text, w.cfg.Secrets)
 		w.write(s, text[:n:n])
 		if text = text[n:]; len(text) == 0 {
 			return
@@ -131,6 +132,7 @@ func wake(c chan struct{}) {
 // run writes batches until the Writer is closed.
 func (w *Writer) run() {
 	defer close(w.done)
+	defer panics.To(w.lose)
 	var due <-chan time.Time
 	for {
 		select {
@@ -175,26 +177,28 @@ func (w *Writer) flush() (closing bool) {
 	if w.lost != nil {
 		return closing
 	}
-	if w.lost = inChunks(recs, w.append); w.lost != nil {
-		w.mu.Lock()
-		w.fail(w.lost)
-		w.mu.Unlock()
+	if err := inChunks(recs, w.append); err != nil {
+		w.lose(err)
 	}
 	return closing
 }
 
-// Close stores what is left. Where a secret became known only after a part of it was stored, it rewrites what is
-// stored. Nothing may be written any more. The error is one of the store.
+// lose gives up on the output: what comes after err would leave a gap.
+func (w *Writer) lose(err error) {
+	w.lost = err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail(err)
+}
+
+// Close stores what is left. Nothing may be written any more. The error is one of the store.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	w.closing = true
 	w.mu.Unlock()
 	wake(w.now)
 	<-w.done
-	if w.lost != nil {
-		return w.lost
-	}
-	return w.rewrite()
+	return w.lost
 }
 
 func (w *Writer) append(recs []domain.Record) error {
@@ -219,5 +223,5 @@ func inChunks(recs []redact.Record, put func([]domain.Record) error) error {
 
 // stored is a record as it is stored.
 func stored(r redact.Record) domain.Record {
-	return domain.Record{Seq: r.Seq, Time: r.Time, Stream: r.Stream, Text: redact.Visible(r.Text)}
+	return domain.Record{Seq: r.Seq, Time: r.Time, Stream: r.Stream, Text: bounded(redact.Visible(r.Text))}
 }

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/executor/internal/stream"
 	"github.com/airlock-run/airlock/internal/domain"
@@ -35,6 +37,11 @@ func (m *memory) Append(_ context.Context, id string, fence int64, recs []domain
 	defer m.mu.Unlock()
 	if m.err != nil {
 		return m.err
+	}
+	for _, r := range recs {
+		if len(r.Text) > domain.MaxRecord {
+			return fmt.Errorf("record %d has %d bytes", r.Seq, len(r.Text))
+		}
 	}
 	if id != "x" || fence != 7 {
 		return fmt.Errorf("%s under %d", id, fence)
@@ -92,7 +99,7 @@ func (f *fixture) open(maxBytes int64) {
 
 func (f *fixture) close(t *testing.T) {
 	t.Helper()
-	if err := f.Close(); err != nil {
+	if err := cmp.Or(f.Close(), f.Rewrite()); err != nil {
 		t.Error("close:", err)
 	}
 }
@@ -215,6 +222,49 @@ func TestLongRecords(t *testing.T) {
 		if name == "just one" && len(texts) != 1 || len(texts) == 0 {
 			t.Errorf("%s: %d records", name, len(texts))
 		}
+	}
+}
+
+// A secret can be shorter than what stands in its place.
+func TestRedactedRecordsAreNotTooLong(t *testing.T) {
+	const before, after = 1000, 10
+	for name, text := range map[string]string{
+		"some": strings.Repeat("x", before) + "pw12" + strings.Repeat("ä", (domain.MaxRecord-before-4-after)/2) + strings.Repeat("x", after),
+		"only": strings.Repeat("pw12\xff", domain.MaxRecord/5) + "ä",
+	} {
+		f := newFixture(1 << 30)
+		if err := f.secrets.Add(secret.New("pw12")); err != nil {
+			t.Fatal(err)
+		}
+		f.Write(domain.Output, []byte(text))
+		f.close(t)
+		texts := f.store.texts()
+		want := redact.Visible([]byte(strings.ReplaceAll(text, "pw12", secret.Redacted)))
+		twice := strings.Repeat(secret.Redacted, 2) // where a secret was cut in two
+		if got := strings.ReplaceAll(strings.Join(texts, ""), twice, secret.Redacted); got != want {
+			t.Errorf("%s: %d bytes came back as %d in place of %d", name, len(text), len(got), len(want))
+		}
+		for _, part := range texts {
+			if len(part) > domain.MaxRecord {
+				t.Errorf("%s: a record has %d bytes", name, len(part))
+			}
+		}
+	}
+}
+
+// What becomes secret only when it is written cannot go on in another record any more.
+func TestLateSecretInALongRecord(t *testing.T) {
+	f := newFixture(1 << 30)
+	f.Write(domain.Output, []byte("before"))
+	f.Write(domain.Output, []byte(strings.Repeat("pw12ä", domain.MaxRecord/6)))
+	f.Write(domain.Output, []byte("after"))
+	if err := f.secrets.Add(secret.New("pw12")); err != nil {
+		t.Fatal(err)
+	}
+	f.close(t)
+	texts := f.store.texts()
+	if len(texts) != 3 || len(texts[1]) > domain.MaxRecord || !strings.HasSuffix(texts[1], "longer than 1 MiB)") || !utf8.ValidString(texts[1]) {
+		t.Errorf("%d records, the second has %d bytes and ends in %q", len(texts), len(texts[1]), texts[1][max(0, len(texts[1])-200):])
 	}
 }
 
