@@ -88,29 +88,44 @@ func (j *job) succeed(outputs map[string]string, o *domain.Outcome) error {
 
 // changed are the changes that make a difference to what was read.
 func (j *job) changed() map[string]*secret.Text {
-	held := make(map[string]secret.Text, len(j.held))
-	for name, v := range j.held {
-		held[strings.ToLower(name)] = v
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	changes := map[string]*secret.Text{}
-	for key, c := range j.changes {
-		before, had := held[key]
-		if c.value == nil && !had || c.value != nil && had && c.value.Equal(before) {
-			continue
-		}
+	for _, c := range j.changes {
 		changes[c.name] = c.value
 	}
-	return changes
+	return differing(changes, j.held)
 }
 
-// keep writes changes to the secret store.
-func (e *Executor) keep(ctx context.Context, x domain.Execution, changes map[string]*secret.Text) error {
-	if err := e.cfg.Secrets.Write(ctx, x.Cloud, x.Package.Name, changes); err != nil {
-		return because(err, errors.SecretStoreFailed, "The script ended well, but its persistent secrets could not be stored and nothing was kept; the server's log says more under the id %s.", x.ID)
+// differing are the changes that make a difference to the secrets held, the names of which have no case.
+func differing(changes map[string]*secret.Text, held map[string]secret.Text) map[string]*secret.Text {
+	values := make(map[string]secret.Text, len(held))
+	for name, v := range held {
+		values[strings.ToLower(name)] = v
 	}
-	return nil
+	left := map[string]*secret.Text{}
+	for name, v := range changes {
+		before, had := values[strings.ToLower(name)]
+		if deletes := v == nil || v.IsEmpty(); deletes && had || !deletes && !(had && v.Equal(before)) {
+			left[name] = v
+		}
+	}
+	return left
+}
+
+// keep writes changes to the secret store. A Write that fails may have been done all the same, now or before a
+// restart; then what the store holds counts.
+func (e *Executor) keep(ctx context.Context, x domain.Execution, changes map[string]*secret.Text) error {
+	err := e.cfg.Secrets.Write(ctx, x.Cloud, x.Package.Name, changes)
+	if err == nil {
+		return nil
+	}
+	held, unread := e.cfg.Secrets.Read(ctx, x.Cloud, x.Package.Name)
+	if unread == nil && len(differing(changes, held)) == 0 {
+		e.cfg.Logger.WarnContext(ctx, "persistent secrets are kept although they could not be written", "execution", x.ID, "error", err)
+		return nil
+	}
+	return because(err, errors.SecretStoreFailed, "The script ended well, but its persistent secrets could not be stored and nothing was kept; the server's log says more under the id %s.", x.ID)
 }
 
 // intent is what is to be kept of an execution that has ended well. It is only ever stored sealed.

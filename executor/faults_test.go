@@ -24,9 +24,10 @@ type faulty struct {
 	executor.Sessions
 	finish, append    atomic.Int32 // calls that are still to fail
 	rewrite           atomic.Int32
-	deaf              atomic.Int32 // reads of the execution that are still to fail
-	loses             string       // output with this text cannot be stored, unless it is ""
-	finishErr         error        // with what Finish fails; errFull when nil
+	deaf              atomic.Int32  // reads of the execution that are still to fail
+	loses             string        // output with this text cannot be stored, unless it is ""
+	finishing         chan struct{} // told of a Finish that fails, unless it is nil
+	finishErr         error         // with what Finish fails; errFull when nil
 	read, write, open error
 	begin             error  // of Start
 	seal              func() // called before Seal
@@ -37,6 +38,10 @@ var errFull = errors.Newf(errors.ServiceUnavailable, "The disk is full; make spa
 
 func (f *faulty) Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error {
 	if f.finish.Add(-1) >= 0 {
+		select {
+		case f.finishing <- struct{}{}:
+		default:
+		}
 		return cmp.Or(f.finishErr, error(errFull))
 	}
 	return f.Store.Finish(ctx, id, fence, o)
@@ -246,5 +251,36 @@ func TestTooManySecrets(t *testing.T) {
 	}
 	if many.changes != 1024 || many.short > 1024 {
 		t.Errorf("%d changes and %d names of short ones are remembered", many.changes, many.short)
+	}
+}
+
+// When the server dies between the secrets and the final state, the restart finds out what has been kept.
+func TestRollForwardWhereSecretsAreKept(t *testing.T) {
+	t.Parallel()
+	for kept, want := range map[bool]domain.State{true: domain.Succeeded, false: domain.Failed} {
+		h := newHome(t)
+		plain := errors.New("no answer")
+		f := &faulty{Store: h.store, Secrets: h.secrets, Sessions: h.config.Sessions, finishing: make(chan struct{}, 1)}
+		f.finish.Store(1 << 30)
+		if !kept {
+			f.write = plain
+		}
+		h.config.Store, h.config.Secrets = f, f
+		b := h.start(t)
+		x := b.submit(execution(1, "x", "Set-Secrets", "Value", "some-value"))
+		<-f.finishing
+		b.stop()
+		h.close(t)
+		h, err := openHome(h.dir, packageDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.close(t) })
+		h.config.Secrets = &faulty{Secrets: h.secrets, write: plain}
+		h.start(t)
+		x = h.until(t, x.ID, final)
+		if x.State != want || len(h.kept(t, 1)) == 1 != kept {
+			t.Errorf("it is %s with %+v, and kept %v", x.State, x.Failure, h.kept(t, 1))
+		}
 	}
 }
