@@ -101,7 +101,7 @@ func (j *job) guard(ctx context.Context, over <-chan struct{}) {
 	defer unwatch()
 	timer := time.NewTimer(j.bounds.preparation)
 	defer timer.Stop()
-	late := errors.Newf(errors.PreparationTimedOut, "The preparation of the execution took longer than %v; check that the private cloud can be reached, and submit it again under another name.", j.bounds.preparation)
+	late := errors.Newf(errors.PreparationTimedOut, "The preparation of the execution, up to the script's first message, took longer than %v; check that the private cloud can be reached, and submit it again under another name.", j.bounds.preparation)
 	started := j.started
 	again := j.checkAsked()
 	for {

@@ -8,11 +8,11 @@ package goruntime
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,11 +44,19 @@ func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}
 		return runtime.End{Err: err}
 	}
 	s, err := start(p.Room, path)
+	for _, fault := range faults {
+		if errors.Is(err, fault) {
+			return runtime.End{Err: errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", fault, Platform)}
+		}
+	}
 	if err != nil {
-		return runtime.End{Err: errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", unwrapPath(err), Platform)}
+		return runtime.End{Err: err}
 	}
 	return s.run(ctx, p, stop, h)
 }
+
+// faults are the errors of execve(2) that are the executable's own.
+var faults = []syscall.Errno{unix.ENOEXEC, unix.EACCES, unix.ENOENT, unix.EINVAL, unix.ELIBBAD}
 
 // executable finds the package's executable for this machine.
 func executable(p runtime.Prepared) (string, error) {
@@ -216,15 +224,6 @@ func (s *script) explain(err error) error {
 		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.how)
 	}
 	return err
-}
-
-// unwrapPath leaves the server's path out of an error that a user sees.
-func unwrapPath(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return fmt.Errorf("the server could not make its process")
 }
 
 // startOf is what the script is told.

@@ -1,11 +1,15 @@
 package goruntime_test
 
 import (
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/airlock-run/airlock/executor/internal/goruntime"
+	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/runtimetest"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
@@ -53,6 +57,27 @@ func TestExecutableMissing(t *testing.T) {
 			t.Errorf("%s: %v, output %q", name, end.Err, h.Texts(1))
 		} else if words := strings.TrimPrefix(name, "for "); !strings.Contains(end.Err.Error(), words) && name != "for this platform" {
 			t.Errorf("the message %q does not say %q", end.Err, name)
+		}
+	}
+}
+
+// fullRoom has no room for a process.
+type fullRoom struct {
+	sandbox.Room
+	err error
+}
+
+func (r fullRoom) Start(sandbox.Command) (sandbox.Process, error) {
+	return nil, &os.PathError{Op: "fork/exec", Path: "/srv/airlock/x", Err: r.err}
+}
+
+// Only what is the executable's own fault is put to the package.
+func TestExecutableNotStarted(t *testing.T) {
+	for err, code := range map[error]errors.Code{syscall.ENOEXEC: errors.ScriptFailed, syscall.EAGAIN: errors.InternalError} {
+		s := suite()
+		end := s.Runtime.Run(t.Context(), runtime.Prepared{Manifest: s.Manifest, Package: s.Package, Room: fullRoom{err: err}}, nil, runtimetest.NewHost())
+		if message := errors.For(end.Err, "x").Message; !errors.Has(end.Err, code) || strings.Contains(message, "/srv") || !errors.Is(end.Err, err) {
+			t.Errorf("%v: %v, and the user reads %q", err, end.Err, message)
 		}
 	}
 }
