@@ -27,7 +27,7 @@ func (s Stream) String() string {
 }
 
 // Record is one piece of output: a line, or what a script wrote as one object. Text is valid UTF-8 without secrets,
-// at most MaxRecord bytes before redaction, which can make it longer.
+// at most MaxRecord bytes.
 type Record struct {
 	Seq    int64 // from 1, without gaps, over all streams of an execution
 	Time   time.Time

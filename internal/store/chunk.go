@@ -37,7 +37,7 @@ func (c *chunk) add(r domain.Record) {
 	c.micros = at
 }
 
-// pack makes chunks of records, which it checks: neighbouring seqs, known streams.
+// pack makes chunks of records, which it checks: neighbouring seqs, known streams, no text past the bound.
 func pack(recs []domain.Record) (chunks []chunk, err error) {
 	for i, r := range recs {
 		switch {
@@ -45,6 +45,8 @@ func pack(recs []domain.Record) (chunks []chunk, err error) {
 			return nil, errors.Newf(errors.Conflict, "A record of output with the number %d cannot follow one with %d.", r.Seq, recs[max(i-1, 0)].Seq)
 		case r.Stream < domain.Output || r.Stream > domain.Error:
 			return nil, fmt.Errorf("store: record %d is of the unknown stream %d", r.Seq, r.Stream)
+		case len(r.Text) > domain.MaxRecord:
+			return nil, fmt.Errorf("store: record %d has %d bytes, at most %d are allowed", r.Seq, len(r.Text), domain.MaxRecord)
 		}
 		if n := len(chunks); n == 0 || r.Seq-chunks[n-1].first >= chunkRecords || len(chunks[n-1].data) >= chunkBytes {
 			chunks = append(chunks, chunk{first: r.Seq})

@@ -52,7 +52,7 @@ func TestRecordsComeBackInOrder(t *testing.T) {
 		id := claim.Execution.ID
 		same(t, "before the first", len(f.all(id)), 0)
 		recs := mixed(1, 2500)
-		recs[7].Text, recs[8].Text, recs[9].Text = "", "nul \x00 ünd ✓\n", strings.Repeat("[redacted],", domain.MaxRecord/len("abcd,"))
+		recs[7].Text, recs[8].Text, recs[9].Text = "", "nul \x00 ünd ✓\n", strings.Repeat("x", domain.MaxRecord)
 		f.append(claim, recs[:500], 7)
 		f.append(claim, recs[500:], 2000)
 		f.reopen()
@@ -98,7 +98,7 @@ func TestAppendRefusesGapsAndOverlaps(t *testing.T) {
 		gap := lines(3, domain.Output, "c", "d", "e")
 		gap[2].Seq = 6
 		want(t, f.Append(ctx, id, claim.Fence, gap), errors.Conflict)
-		for _, bad := range []domain.Record{{Seq: 3}, {Seq: 3, Stream: 5}} {
+		for _, bad := range []domain.Record{{Seq: 3}, {Seq: 3, Stream: 5}, {Seq: 3, Stream: 1, Text: strings.Repeat("x", domain.MaxRecord+1)}} {
 			if f.Append(ctx, id, claim.Fence, []domain.Record{bad}) == nil {
 				t.Fatal("stored a bad record")
 			}
