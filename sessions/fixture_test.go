@@ -27,6 +27,7 @@ type fixture struct {
 	up     sessions.Upstream
 	broker *sessions.Broker
 	events *events
+	listen domain.Listen
 }
 
 // Upstream implements sessions.Clouds.
@@ -45,7 +46,7 @@ func newFixture(t testing.TB) *fixture {
 			t.Error(err)
 		}
 	})
-	f := &fixture{cloud: cloud, up: upstream(cloud), events: &events{}}
+	f := &fixture{cloud: cloud, up: upstream(cloud), events: &events{}, listen: loopback}
 	f.broker = sessions.New(f, f.events, slog.New(slog.DiscardHandler))
 	return f
 }
@@ -74,7 +75,7 @@ func (f *fixture) open(t testing.TB, id string) (domain.Grant, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	x := domain.Execution{ID: id, Cloud: domain.CloudID{Subscription: "s", ResourceGroup: "g", Name: "sddc1"}}
-	g, err := f.broker.Open(ctx, x, loopback)
+	g, err := f.broker.Open(ctx, x, f.listen)
 	if err != nil {
 		cancel()
 		t.Fatal(err)

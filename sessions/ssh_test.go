@@ -11,7 +11,9 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -237,6 +239,41 @@ func refusedBy(t *testing.T, what, addr string, c *ssh.ClientConfig) {
 		_ = conn.Close()
 		t.Errorf("%s opened the host", what)
 	}
+}
+
+// brittle is a listener that fails once, as when the process is out of descriptors.
+type brittle struct {
+	net.Listener
+	failed bool
+}
+
+func (b *brittle) Accept() (net.Conn, error) {
+	if !b.failed {
+		b.failed = true
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return b.Listener.Accept()
+}
+
+func TestEndpointsOutliveAFailureToAccept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.listen = func(host string, port int) (net.Listener, error) {
+		l, err := loopback(host, port)
+		return &brittle{Listener: l}, err
+	}
+	g, _ := f.open(t, "one")
+	s := &script{Grant: g}
+	conn, err := net.Dial("tcp", s.endpoint(t, "esx01").Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, _, _, err := ssh.NewClientConn(conn, "esx01", s.sshConfig(t, "esx01")); err != nil {
+		t.Errorf("SSH: %v", err)
+	}
+	s.vim(t)
 }
 
 func TestSSHChannelsAreBounded(t *testing.T) {

@@ -2,7 +2,6 @@ package sshproxy
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -17,8 +16,7 @@ import (
 // session passes one session channel on until either side closes it.
 func (p *proxy) session(ctx context.Context, nc ssh.NewChannel) {
 	if !p.takeSlot(ctx) {
-		p.c.Audit("ssh/refused", p.c.Name, "channels", "")
-		_ = nc.Reject(ssh.ResourceShortage, fmt.Sprintf("Airlock opens at most %d channels to %s at once: close one first", maxChannels, p.c.Name))
+		p.refuseChannel(nc)
 		return
 	}
 	defer func() { <-p.slots }()
@@ -128,7 +126,7 @@ func (p *proxy) fromScript(r *ssh.Request) bool {
 			return true
 		}
 	}
-	p.c.Audit("ssh/refused", p.c.Name, strings.ToValidUTF8(fmt.Sprintf("%.40s", r.Type), ""), "")
+	p.c.Audit("ssh/refused", p.c.Name, label(r.Type), "")
 	return false
 }
 

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/net/netutil"
 
+	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/sessions/internal/lazy"
 )
@@ -23,8 +25,10 @@ import (
 // Bounds of one host and execution. ESXi and OpenSSH allow ten sessions a connection (sshd_config, MaxSessions).
 const (
 	maxChannels   = 10
+	maxWaiting    = 10 // for one of those channels to close
 	maxConns      = 32 // more wait
 	handshakeTime = 30 * time.Second
+	acceptPause   = 50 * time.Millisecond  // after a failure to accept, such as for want of descriptors
 	slotTime      = 500 * time.Millisecond // for a channel that the script has just closed
 )
 
@@ -52,11 +56,16 @@ type proxy struct {
 	server   *ssh.ServerConfig
 	upstream *lazy.Value[*upstream]
 	slots    chan struct{} // one element an open channel
+	sessions chan struct{} // one element an open or waiting channel
+}
+
+func newProxy(c Config) *proxy {
+	return &proxy{c: c, slots: make(chan struct{}, maxChannels), sessions: make(chan struct{}, maxChannels+maxWaiting)}
 }
 
 // Serve answers on l until ctx ends. When it returns all connections are closed, Airlock's own among them.
 func Serve(ctx context.Context, l net.Listener, c Config) {
-	p := &proxy{c: c, slots: make(chan struct{}, maxChannels)}
+	p := newProxy(c)
 	p.upstream = lazy.New(ctx, 0, p.login)
 	p.server = &ssh.ServerConfig{ServerVersion: "SSH-2.0-Airlock", PublicKeyCallback: p.admit}
 	p.server.AddHostKey(c.Signer)
@@ -69,14 +78,27 @@ func Serve(ctx context.Context, l net.Listener, c Config) {
 			u.close()
 		}
 	})
+	p.accept(ctx, l, &conns)
+	conns.Wait()
+}
+
+// accept serves connections until l is closed.
+func (p *proxy) accept(ctx context.Context, l net.Listener, conns *sync.WaitGroup) {
 	for {
 		conn, err := l.Accept()
-		if err != nil {
-			break // closed, or out of descriptors: either way there is nothing to serve any more
+		if err == nil {
+			conns.Go(func() { p.serve(ctx, conn) })
+			continue
 		}
-		conns.Go(func() { p.serve(ctx, conn) })
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		p.c.Log.WarnContext(ctx, "SSH accept", slog.String("host", p.c.Name), slog.Any("error", err))
+		select {
+		case <-time.After(acceptPause):
+		case <-ctx.Done():
+		}
 	}
-	conns.Wait()
 }
 
 func (p *proxy) admit(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
@@ -103,17 +125,39 @@ func (p *proxy) serve(ctx context.Context, conn net.Conn) {
 	_ = conn.SetDeadline(time.Time{})
 	var work sync.WaitGroup
 	work.Go(func() { p.global(requests) })
-	for nc := range channels {
-		if nc.ChannelType() != "session" {
-			p.c.Audit("ssh/refused", p.c.Name, nc.ChannelType(), "")
-			_ = nc.Reject(ssh.Prohibited, fmt.Sprintf("Airlock does not open %.40q to scripts: exec, shell and sftp only", nc.ChannelType()))
-			continue
-		}
-		work.Go(func() { p.session(ctx, nc) })
-	}
+	p.open(ctx, channels, &work)
 	_ = sc.Close()
 	work.Wait()
 }
+
+// open begins the sessions of a connection until it ends. Refusals are sent from here, so that a script that opens
+// channels and reads no answers holds up itself and gathers nothing.
+func (p *proxy) open(ctx context.Context, channels <-chan ssh.NewChannel, work *sync.WaitGroup) {
+	for nc := range channels {
+		if nc.ChannelType() != "session" {
+			p.c.Audit("ssh/refused", p.c.Name, label(nc.ChannelType()), "")
+			_ = nc.Reject(ssh.Prohibited, fmt.Sprintf("Airlock does not open %.40q to scripts: exec, shell and sftp only", nc.ChannelType()))
+			continue
+		}
+		select {
+		case p.sessions <- struct{}{}:
+			work.Go(func() {
+				defer func() { <-p.sessions }()
+				p.session(ctx, nc)
+			})
+		default:
+			p.refuseChannel(nc)
+		}
+	}
+}
+
+func (p *proxy) refuseChannel(nc ssh.NewChannel) {
+	p.c.Audit("ssh/refused", p.c.Name, "channels", "")
+	_ = nc.Reject(ssh.ResourceShortage, fmt.Sprintf("Airlock opens at most %d channels to %s at once: close one first", maxChannels, p.c.Name))
+}
+
+// label is what the audit keeps of a name that the script chose.
+func label(name string) string { return strings.ToValidUTF8(fmt.Sprintf("%.40s", name), "") }
 
 // global refuses what a client asks of a connection as a whole, such as listening on the host (tcpip-forward).
 func (p *proxy) global(requests <-chan *ssh.Request) {
