@@ -181,6 +181,33 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
+// vCenter is told once how to read a SOAP call, and as the broker read it.
+func TestCallsAreReadInOneWay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := listenIn(t, f)
+	g, _ := f.open(t, "one")
+	s := &script{Grant: g}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "https://"+g.VCenter.Host+"/sdk", strings.NewReader(call("CurrentTime")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{
+		"Content-Type":     {"text/xml", "text/xml; charset=utf-7"},
+		"Content-Encoding": {"identity", "gzip"},
+		"Cookie":           {"vmware_soap_session=" + g.Token.Reveal()},
+	}
+	res, err := s.soapClient(t).DefaultTransport().RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	last := w.requests[len(w.requests)-1]
+	if got := last.Header["Content-Type"]; len(got) != 1 || got[0] != "text/xml; charset=utf-8" || last.Header["Content-Encoding"] != nil {
+		t.Errorf("vCenter was told %v, %v", got, last.Header["Content-Encoding"])
+	}
+}
+
 // echoToken stores the token in a VM's annotation and reads it back: it must come back as it is.
 func echoToken(t *testing.T, vc *vim25.Client, token string) {
 	t.Helper()

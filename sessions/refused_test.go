@@ -1,14 +1,18 @@
 package sessions_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/ssoadmin"
+	ssotypes "github.com/vmware/govmomi/ssoadmin/types"
 	"github.com/vmware/govmomi/vapi/tags"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
@@ -90,6 +94,81 @@ func TestWithoutTheToken(t *testing.T) {
 	}
 }
 
+// A script that could set the password by which Airlock logs in would have it. Others' passwords it may set.
+func TestAirlocksOwnUserStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g, _ := f.open(t, "one")
+	s := &script{Grant: g}
+	c, err := ssoadmin.NewClient(t.Context(), s.vim(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreatePersonUser(t.Context(), "scripting-vendor", ssotypes.AdminPersonDetails{}, "Pa55-word!"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ResetPersonPassword(t.Context(), "scripting-vendor", "scripting-Pa55!"); err != nil {
+		t.Errorf("another user's password: %v", err)
+	}
+	if u, err := c.FindPersonUser(t.Context(), "scripting"); err != nil || u == nil {
+		t.Errorf("looking at the user: %v, %v", u, err)
+	}
+	const path = "/sso-adminserver/sdk/vsphere.local"
+	for what, inner := range map[string]string{
+		"password":    `<ResetLocalPersonUserPassword xmlns="urn:sso"><_this type="x">y</_this><userName>scripting</userName><newPassword>p</newPassword></ResetLocalPersonUserPassword>`,
+		"odd form":    `<ResetLocalPersonUserPassword xmlns="urn:sso"><userName> VSPHERE.LOCAL\s&#99;Ripting </userName></ResetLocalPersonUserPassword>`,
+		"in pieces":   `<ResetLocalPersonUserPassword xmlns="urn:sso"><userName>scrip<x/>ting@vsphere.local</userName></ResetLocalPersonUserPassword>`,
+		"twice":       `<ResetLocalPersonUserPassword xmlns="urn:sso"><userName>x</userName><userName>scripting</userName></ResetLocalPersonUserPassword>`,
+		"delete":      `<DeleteLocalPrincipal xmlns="urn:sso"><principalName>scripting</principalName></DeleteLocalPrincipal>`,
+		"membership":  `<RemovePrincipalsFromLocalGroup xmlns="urn:sso"><principalsIds><name>scripting</name></principalsIds></RemovePrincipalsFromLocalGroup>`,
+		"unreadable":  `<DeleteLocalPrincipal xmlns="urn:sso"><principalName>&own;</principalName></DeleteLocalPrincipal>`,
+		"an odd case": `<resetLocalPersonUserPassword xmlns="urn:sso"><userName>scripting</userName></resetLocalPersonUserPassword>`,
+	} {
+		before := f.events.count("vcenter/refused", "no-own-user")
+		_, body := s.ask(t, "POST", path, envelopeOf(inner), "Content-Type", "text/xml", "Cookie", "vmware_soap_session="+g.Token.Reveal())
+		if !strings.Contains(body, "RestrictedByAdministrator") || !strings.Contains(body, "make a user of your own") {
+			t.Errorf("%s: %.400s; want a refusal that says what to do", what, body)
+		}
+		if f.events.count("vcenter/refused", "no-own-user") != before+1 {
+			t.Errorf("%s: the refusal is not audited", what)
+		}
+	}
+	if err := c.ResetPersonPassword(t.Context(), "scripting", "known"); err == nil {
+		t.Error("Airlock's own password was set")
+	}
+}
+
+// What a script calls things by can be long; what is kept of it in the audit is not.
+func TestAuditOfRefusalsIsBounded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g, _ := f.open(t, "one")
+	s := &script{Grant: g}
+	long := strings.Repeat("x", 50_000)
+	cookie := []string{"Content-Type", "text/xml", "Cookie", "vmware_soap_session=" + g.Token.Reveal()}
+	s.ask(t, long, "/sdk", "", cookie...)
+	s.ask(t, "GET", "/"+long, "", cookie...)
+	s.ask(t, "POST", "/sdk", call("Login"+long), cookie...)
+	if _, _, err := s.ssh(t, "esx01").OpenChannel(long+"\xff", nil); err == nil {
+		t.Error("a channel of a made-up type was opened")
+	}
+	refused := 0
+	for _, e := range f.events.all {
+		if size := len(fmt.Sprintf("%+v", e)); size > 1000 || !utf8.ValidString(e.Result) {
+			t.Errorf("the event %s has %d bytes: %.200q", e.Action, size, e.Result)
+		}
+		if strings.HasSuffix(e.Action, "/refused") {
+			refused++
+		}
+	}
+	if refused != 4 {
+		t.Errorf("%d refusals are audited; want 4", refused)
+	}
+	if status, _ := s.ask(t, "GET", "/about", "", "X-Long", strings.Repeat("x", 128<<10)); status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of 128 KiB: %d; want 431", status)
+	}
+}
+
 func TestWaysOutAreClosed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -109,8 +188,9 @@ func TestWaysOutAreClosed(t *testing.T) {
 			_, err := m.AcquireGenericServiceTicket(t.Context(), &types.SessionManagerHttpServiceRequestSpec{})
 			return err
 		},
-		"ImpersonateUser":  func() error { return m.ImpersonateUser(t.Context(), "administrator") },
-		"TerminateSession": func() error { return m.TerminateSession(t.Context(), []string{"x"}) },
+		"AcquireLocalTicket": func() error { _, err := m.AcquireLocalTicket(t.Context(), "root"); return err },
+		"ImpersonateUser":    func() error { return m.ImpersonateUser(t.Context(), "administrator") },
+		"TerminateSession":   func() error { return m.TerminateSession(t.Context(), []string{"x"}) },
 	} {
 		err := try()
 		if !fault.Is(err, &types.RestrictedByAdministrator{}) || !strings.Contains(err.Error(), name) {
@@ -124,6 +204,9 @@ func TestWaysOutAreClosed(t *testing.T) {
 		"below /sdk":      {"POST", "/sdk/vimService", call("Login"), "no-other-login", "Login"},
 		"SSO login":       {"POST", "/sso-adminserver/sdk/vsphere.local", call("Login"), "no-other-login", "Login"},
 		"STS":             {"POST", "/sts/STSService/vsphere.local", call("RequestSecurityToken"), "no-other-login", "RequestSecurityToken"},
+		"a console":       {"POST", "/sdk", call("AcquireTicket"), "no-tickets", "AcquireTicket"},
+		"tokens":          {"POST", "/sts/STSService", call("RequestSecurityTokenCollection"), "no-other-login", "RequestSecurityTokenCollection"},
+		"own password":    {"POST", "/sso-adminserver/sdk/vsphere.local", call("ResetSelfLocalPersonUserPassword"), "no-own-user", "ResetSelf"},
 		"two methods":     {"POST", "/sdk", envelopeOf(`<CurrentTime/><Login/>`), "form", "more than one"},
 		"a comment":       {"POST", "/sdk", envelopeOf(`<!-- --><Login/>`), "form", "comment"},
 		"a DTD":           {"POST", "/sdk", `<!DOCTYPE x>` + call("Login"), "form", "DTD"},
@@ -142,6 +225,8 @@ func TestWaysOutAreClosed(t *testing.T) {
 		"new session":     {"POST", "/rest/com/vmware/cis/session", "", "no-other-login", "a new session"},
 		"new API session": {"POST", "/api/session", "", "no-other-login", "a new session"},
 		"odd slash":       {"POST", "/api/session/", "", "no-other-login", "a new session"},
+		"get by the API":  {"POST", "/api/session?~action=get", "", "no-other-login", "a new session"},
+		"session by area": {"POST", "/rest/cis/session", "", "no-other-login", "a new session"},
 		"two actions":     {"POST", "/rest/com/vmware/cis/session?~action=get&~action=create", "", "no-other-login", "a new session"},
 		"other method":    {"POST", "/rest/com/vmware/cis/session?~method=DELETE", "", "form", "~method"},
 		"token exchange":  {"POST", "/api/vcenter/tokenservice/token-exchange", "{}", "no-other-login", "token exchange"},

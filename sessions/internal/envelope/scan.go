@@ -16,8 +16,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deep elements may nest; calls of vCenter stay below 40.
-const maxDepth = 200
+// Bounds: how deep elements may nest (calls of vCenter stay below 40), and how long a method's name is (below 70).
+const (
+	maxDepth  = 200
+	maxMethod = 128
+)
 
 // Call is what a request says about itself.
 type Call struct {
@@ -139,5 +142,5 @@ func isMethod(name []byte) bool {
 			return false
 		}
 	}
-	return len(name) > 0
+	return len(name) > 0 && len(name) <= maxMethod
 }

@@ -84,6 +84,7 @@ func TestScanRefuses(t *testing.T) {
 		"not UTF-8":          body("<Fine>\xff</Fine>"),
 		"UTF-16":             "\xfe\xff\x00<\x00E",
 		"odd method":         body(`<Logïn/>`),
+		"long method":        body(`<` + strings.Repeat("a", 129) + `/>`),
 		"two colons":         body(`<a:b:Login/>`),
 		"tag in attribute":   body(`<Fine a="<Login/>"/>`),
 		"attribute unquoted": body(`<Fine a=b/>`),

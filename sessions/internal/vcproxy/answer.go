@@ -2,6 +2,7 @@ package vcproxy
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -22,7 +23,7 @@ func clean(r *http.Response) error {
 // refuse answers a request that does not go on, in the form of its service, and records it.
 func (p *proxy) refuse(w http.ResponseWriter, r *http.Request, s service, method string, no refusal) {
 	if no.rule != "" {
-		target := r.Method + " " + shown(r.URL.Path)
+		target := fmt.Sprintf("%.20s %s", r.Method, shown(r.URL.Path))
 		if method != "" {
 			target += " " + method
 		}

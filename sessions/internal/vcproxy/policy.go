@@ -85,24 +85,24 @@ const (
 	ruleLogin   = "no-other-login"    // a login with other credentials, or another form of one
 	ruleTicket  = "no-tickets"        // a ticket or clone would outlive the execution or go round the broker
 	ruleOthers  = "no-others-session" // acting on others' sessions, or as somebody else
+	ruleOwnUser = "no-own-user"       // changing the user by which Airlock logs in, its password above all
 )
 
 var closedMethods = map[string]string{
-	"clonesession":                ruleTicket,
-	"acquirecloneticket":          ruleTicket,
-	"acquiregenericserviceticket": ruleTicket,
-	"acquirelocalticket":          ruleTicket,
-	"acquirecimservicesticket":    ruleTicket,
-	"impersonateuser":             ruleOthers,
-	"terminatesession":            ruleOthers,
-	"requestsecuritytoken":        ruleLogin, // WS-Trust at the STS
+	"clonesession":     ruleTicket,
+	"impersonateuser":  ruleOthers,
+	"terminatesession": ruleOthers,
 }
 
 // closedMethod returns the rule that refuses a SOAP method, "" for none.
 func closedMethod(method string) string {
 	m := strings.ToLower(method)
-	if strings.HasPrefix(m, "login") { // Login, LoginByToken, LoginExtension…
+	switch {
+	case strings.HasPrefix(m, "login"), // Login, LoginByToken, LoginExtension…
+		strings.HasPrefix(m, "requestsecuritytoken"): // WS-Trust at the STS
 		return ruleLogin
+	case strings.HasPrefix(m, "acquire") && strings.HasSuffix(m, "ticket"): // for a clone, a service, a host, a console
+		return ruleTicket
 	}
 	return closedMethods[m]
 }
@@ -119,12 +119,12 @@ func closedREST(r *http.Request) (rule, what string, logout bool) {
 	}
 	p := strings.ToLower(strings.TrimSuffix(r.URL.Path, "/"))
 	switch {
-	case p == "/rest/com/vmware/cis/session", p == "/api/com/vmware/cis/session", p == "/rest/session", p == "/api/session":
-		asks := query["~action"]
+	case strings.HasSuffix(p, "/session"): // /rest/com/vmware/cis/session, /api/session
+		asks := query["~action"] // /api has no such parameter, and would pass over it
 		switch {
 		case r.Method == http.MethodDelete:
 			return "", "", true
-		case r.Method == http.MethodGet, r.Method == http.MethodPost && len(asks) == 1 && asks[0] == "get":
+		case r.Method == http.MethodGet, r.Method == http.MethodPost && within(p, "/rest/") && len(asks) == 1 && asks[0] == "get":
 			return "", "", false
 		}
 		return ruleLogin, "a new session", false

@@ -20,12 +20,17 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// maxConns bounds the connections that are open at once; more wait.
-const maxConns = 256
+// Bounds of one execution's vCenter. What is beyond the first and the last waits.
+const (
+	maxConns  = 256
+	maxHeader = 64 << 10 // bytes of a request's header
+	maxBodies = 32 << 20 // bytes of all SOAP requests that are under way
+)
 
 // ok is the result of an audit event that tells no failure.
 const ok = "ok"
@@ -49,12 +54,13 @@ type Config struct {
 type proxy struct {
 	c       Config
 	logins  *logins
+	bodies  *semaphore.Weighted // bytes of SOAP requests in memory
 	forward *httputil.ReverseProxy
 }
 
 // Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
 func Serve(ctx context.Context, l net.Listener, c Config) {
-	p := &proxy{c: c, logins: newLogins(ctx, c)}
+	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies)}
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      p.logins.transport,
@@ -68,6 +74,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) {
 		Handler:           p,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: time.Minute,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 		ConnState: func(_ net.Conn, s http.ConnState) { // no handler takes a connection over, so each is closed once
 			switch s {

@@ -44,6 +44,7 @@ func (c carried) any() bool {
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := classify(r.URL)
 	call, no := p.judge(w, r, s)
+	defer func() { p.bodies.Release(call.held) }()
 	if no == nil && call.answered {
 		return
 	}
@@ -61,6 +62,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type judged struct {
 	envelope.Call
 	body     []byte // of a SOAP call
+	held     int64  // of proxy.bodies, until the call is answered
 	tokens   carried
 	answered bool
 }
@@ -96,6 +98,10 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, s service) (judged
 	if !valid || !j.tokens.any() {
 		return j, &refusal{ruleSession, http.StatusUnauthorized,
 			"This is not a session of the execution; use the token that Airlock gave it as the vCenter session, and log in nowhere."}
+	}
+	if s == sso && changesUser(j.Method, j.body, p.c.User) {
+		return j, &refusal{ruleOwnUser, http.StatusForbidden, fmt.Sprintf(
+			"Airlock does not let scripts call %s on the user by which it logs in itself; make a user of your own.", j.Method)}
 	}
 	return p.answerHere(w, r, s, j)
 }
@@ -136,7 +142,16 @@ func (p *proxy) readCall(w http.ResponseWriter, r *http.Request, j *judged) *ref
 	if charset := params["charset"]; err != nil || kind != "text/xml" || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return &refusal{ruleForm, http.StatusUnsupportedMediaType, "SOAP calls are sent as text/xml in UTF-8."}
 	}
+	size := int64(maxSOAP)
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength)
+	}
+	if err := p.bodies.Acquire(r.Context(), size); err != nil {
+		return &refusal{"", http.StatusServiceUnavailable, "The execution has ended."}
+	}
 	j.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxSOAP))
+	j.held = int64(len(j.body))
+	p.bodies.Release(size - j.held)
 	if err != nil {
 		return &refusal{ruleForm, http.StatusRequestEntityTooLarge, "This SOAP call could not be read whole; Airlock takes at most 4 MiB."}
 	}
@@ -214,6 +229,8 @@ func (p *proxy) authorize(r *http.Request, s service, j judged) *refusal {
 	if body != nil {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		r.TransferEncoding, r.Trailer = nil, nil
+		r.Header.Set("Content-Type", "text/xml; charset=utf-8") // a second one could say another thing
+		r.Header.Del("Content-Encoding")
 	}
 	return nil
 }
