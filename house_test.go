@@ -153,7 +153,6 @@ var revealing = map[string]string{
 	"internal/redact/set.go":                 "values to look for",
 	"internal/seal/seal.go":                  "the key, into AES and HMAC",
 	"internal/seal/values.go":                "secure parameters, into sealed bytes",
-	"sdk/execution.go":                       "whether a persistent secret is UTF-8",
 	"sdk/secret/secret.go":                   "the type itself",
 	"sdk/ssh.go":                             "the grant's key, into the SSH client",
 	"sdk/vcenter/vcenter.go":                 "the grant's token, as session id to the broker",

@@ -76,6 +76,9 @@ func (j *job) succeed(outputs map[string]string, o *domain.Outcome) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	if err := j.affordable(changes); err != nil {
+		return err
+	}
 	intent, err := j.sealIntent(j.Execution.ID, newIntent(changes, *o))
 	if err == nil {
 		err = j.cfg.Store.Seal(j.base, j.Execution.ID, j.Fence, intent)
@@ -84,6 +87,35 @@ func (j *job) succeed(outputs map[string]string, o *domain.Outcome) error {
 		err = j.keep(j.base, j.Execution, changes)
 	}
 	return err
+}
+
+// What a package keeps is bounded to half of what redaction can hold: otherwise its next execution, which has secure
+// parameters and credentials of its own beside them, could not start, and nobody could delete a secret any more.
+const (
+	maxKept      = redact.MaxBytes / 2
+	maxKeptNames = redact.MaxValues / 2
+)
+
+// affordable says whether the package may keep what it would hold after the changes.
+func (j *job) affordable(changes map[string]*secret.Text) error {
+	sizes := map[string]int{}
+	for name, v := range j.held {
+		sizes[strings.ToLower(name)] = v.Len()
+	}
+	for name, v := range changes {
+		delete(sizes, strings.ToLower(name))
+		if v != nil && !v.IsEmpty() {
+			sizes[strings.ToLower(name)] = v.Len()
+		}
+	}
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	if total > maxKept || len(sizes) > maxKeptNames {
+		return errors.Newf(errors.SecretStoreFailed, "The package would keep %d persistent secrets of %d bytes together; at most %d of %d bytes can be kept, so let it keep fewer. Nothing was kept.", len(sizes), total, maxKeptNames, maxKept)
+	}
+	return nil
 }
 
 // changed are the changes that make a difference to what was read.
@@ -186,18 +218,21 @@ func failureOf(err error, id string) *domain.Failure {
 	return &domain.Failure{Code: e.Code, Message: e.Message}
 }
 
-// sentence makes a message presentable: redacted, in one line, not too long.
+// sentence makes a message presentable: redacted, in one line, not too long. Made one line, it is redacted once more,
+// for what white space had kept apart.
 func (j *job) sentence(message string) string {
-	return cut(strings.Join(strings.Fields(j.shown(message)), " "), maxMessage)
+	line := strings.Join(strings.Fields(j.shown(message)), " ")
+	return cut(j.shown(line), maxMessage)
 }
 
 // loggable is an error as the log may have it: what a script says can be a part of it.
 func (j *job) loggable(err error) string { return cut(j.shown(err.Error()), maxLogged) }
 
-// shown is a text as anybody may see it, and nothing of it where that cannot be told.
+// shown is a text as anybody may see it, and nothing of it where that cannot be told. What a script says in an error
+// may be the first line of more.
 func (j *job) shown(text string) (redacted string) {
 	defer panics.To(func(error) { redacted = secret.Redacted })
-	return j.secrets.String(redact.Visible([]byte(text)))
+	return j.secrets.Beginning(redact.Visible([]byte(text)))
 }
 
 // cut shortens a text to at most n bytes.

@@ -96,6 +96,24 @@ func TestFailures(t *testing.T) {
 	b.wantNothingLeft(t)
 }
 
+// A package may keep no more than its next execution can keep out of its output.
+func TestSecretsKeptAreBounded(t *testing.T) {
+	t.Parallel()
+	b := newHome(t).start(t)
+	set := func(n int) domain.Execution {
+		value := strings.Repeat("0123456789", 2500)
+		return b.run(execution(1, fmt.Sprint("set-", n), "Set-Named", "Name", fmt.Sprint("secret-", n), "Value", fmt.Sprint(n, value[1:])))
+	}
+	for n := range 5 {
+		wantSucceeded(t, set(n))
+	}
+	x := set(5)
+	wantFailed(t, x, errors.SecretStoreFailed)
+	if !strings.Contains(x.Failure.Message, "6 persistent secrets of 150000 bytes together") || len(b.kept(t, 1)) != 5 {
+		t.Errorf("%q; kept %d", x.Failure.Message, len(b.kept(t, 1)))
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	b := newHome(t).start(t, func(e *executor.Executor) { e.SetBounds(0, 500*time.Millisecond, 0) })

@@ -43,8 +43,8 @@ func check(changes map[string]*secret.Text) ([]string, error) {
 		case i > 0 && strings.EqualFold(name, names[i-1]):
 			return nil, errors.Newf(errors.SecretNameInvalid, "The persistent secrets %s and %s are the same one, because the case of a name does not matter: set it under one name.", names[i-1], name)
 		case value == nil:
-		case len(value.Reveal()) > MaxValue:
-			return nil, errors.Newf(errors.SecretStoreFailed, "The persistent secret %s has %d bytes; at most %d can be stored.", name, len(value.Reveal()), MaxValue)
+		case value.Len() > MaxValue:
+			return nil, errors.Newf(errors.SecretStoreFailed, "The persistent secret %s has %d bytes; at most %d can be stored.", name, value.Len(), MaxValue)
 		case !utf8.ValidString(value.Reveal()):
 			return nil, errors.Newf(errors.SecretStoreFailed, "The persistent secret %s is not UTF-8 text: store bytes as base64.", name)
 		}

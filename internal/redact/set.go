@@ -75,11 +75,17 @@ func (s *Set) Add(v secret.Text) error {
 	return nil
 }
 
-// String redacts a closed text, such as a failureReason or a named output.
-func (s *Set) String(text string) string {
+// String redacts a closed text, such as a named output.
+func (s *Set) String(text string) string { return s.whole(text, End) }
+
+// Beginning redacts a text that may have been cut, such as the first line of an error: the begin of a secret at its
+// end, of 4 bytes or more, is masked too.
+func (s *Set) Beginning(text string) string { return s.whole(text, Release) }
+
+func (s *Set) whole(text string, m Mode) string {
 	r := s.NewRedactor()
 	r.Push(Record{Text: []byte(text)})
-	if out := r.Flush(End)[0]; out.Changed {
+	if out := r.Flush(m)[0]; out.Changed {
 		return string(out.Text)
 	}
 	return text

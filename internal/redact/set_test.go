@@ -59,6 +59,24 @@ func wrap(s string, width int) string {
 	return b.String()
 }
 
+func TestBeginning(t *testing.T) {
+	t.Parallel()
+	s := NewSet()
+	if err := s.Add(secret.New("first-half\nsecond-half")); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"login failed with first-half":            "login failed with [redacted]",
+		"login failed with fir":                   "login failed with fir",
+		"first-half is not at the end":            "first-half is not at the end",
+		"all of it: first-half\nsecond-half, yes": "all of it: [redacted], yes",
+	} {
+		if got := s.Beginning(text); got != want {
+			t.Errorf("%q shows as %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestAddBounds(t *testing.T) {
 	t.Parallel()
 	s := NewSet()

@@ -35,6 +35,9 @@ func (t Text) Reveal() string {
 	return *t.value
 }
 
+// Len is the number of bytes of the value.
+func (t Text) Len() int { return len(t.Reveal()) }
+
 // IsEmpty says whether the secret is the empty string.
 func (t Text) IsEmpty() bool { return t.Reveal() == "" }
 
