@@ -74,15 +74,15 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	if err := durable.PrivateDir(i.dir); err != nil {
 		return errors.Because(err, errors.Usage, "The state directory cannot be used: %v.", err)
 	}
-	if i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Logger: i.log}); err != nil {
+	key, err := seal.LoadOrCreate(i.path("key"))
+	if err != nil {
+		return err
+	}
+	if i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log}); err != nil {
 		return err
 	}
 	// From here on the directory is this process's.
 	if err := errors.Join(i.removeEnv(), durable.RemoveTemporary(i.dir)); err != nil {
-		return err
-	}
-	key, err := seal.LoadOrCreate(i.path("key"))
-	if err != nil {
 		return err
 	}
 	if i.packages, err = packages.Open(i.path("packages"), i.store); err != nil {
@@ -187,7 +187,7 @@ func (i *installation) expire(ctx context.Context) error {
 	for {
 		if n, err := i.store.Expire(ctx, 100); err != nil && ctx.Err() == nil {
 			i.log.Error("records past their retention were not removed", "error", err)
-		} else if n == 100 {
+		} else if n > 0 {
 			continue
 		}
 		select {

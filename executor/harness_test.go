@@ -124,7 +124,7 @@ func openHome(dir, pkg string) (*home, error) {
 	if h.secrets, err = secrets.OpenFile(filepath.Join(dir, "secrets"), h.key.Derive("secrets")); err != nil {
 		return nil, err
 	}
-	if h.store, err = store.Open(context.Background(), store.Config{Path: filepath.Join(dir, "state.db")}); err != nil {
+	if h.store, err = store.Open(context.Background(), store.Config{Path: filepath.Join(dir, "state.db"), Key: h.key.Derive("output")}); err != nil {
 		return nil, err
 	}
 	h.config = executor.Config{

@@ -50,7 +50,7 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 	t.Helper()
 	e := &env{t: t, audit: &events{}, log: &lockedBuffer{}}
 	var err error
-	if e.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "state.db")}); err != nil {
+	if e.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "state.db"), Key: seal.NewKey()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.store.Close() })

@@ -11,7 +11,7 @@ import (
 
 // A chunk's data is its records one after another: the stream (1 byte), the time in microseconds since the record
 // before it (varint, of the first one since 1970), the length of the text (uvarint) and the text. The seq of a record
-// is that of the chunk's first plus its place.
+// is that of the chunk's first plus its place. In the database it is sealed.
 
 // Bounds of one chunk. A record is never divided, so a chunk may have chunkBytes and one record more.
 const (

@@ -53,7 +53,7 @@ const (
 // work submits, claims and finishes until it is killed. It says what it knows to be durable.
 func work() {
 	ctx := context.Background()
-	s, err := Open(ctx, Config{Path: os.Getenv(childPath)})
+	s, err := Open(ctx, Config{Path: os.Getenv(childPath), Key: testKey})
 	check(err)
 	for n := range crashClouds {
 		check(s.PutPrivateCloud(ctx, cloud(n)))
@@ -214,7 +214,7 @@ func drain(t *testing.T, s *Store, said map[string]map[string]int) {
 // fillDisk has a limit on the size of its files, as a disk has, and stores until it meets it; then it has more room.
 func fillDisk() {
 	ctx := context.Background()
-	s, err := Open(ctx, Config{Path: os.Getenv(childPath)})
+	s, err := Open(ctx, Config{Path: os.Getenv(childPath), Key: testKey})
 	check(err)
 	check(s.PutPrivateCloud(ctx, cloud(1)))
 	_, _, err = s.Submit(ctx, execution(cloudID(1), "x"))

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/seal"
 )
 
 // Append stores the next records of an execution's output. Their seqs go on from the last stored one without a gap,
@@ -16,6 +18,11 @@ func (s *Store) Append(ctx context.Context, id string, fence int64, recs []domai
 	chunks, err := pack(recs)
 	if err != nil || len(chunks) == 0 {
 		return err
+	}
+	for i := range chunks {
+		if err := s.seal(id, &chunks[i]); err != nil {
+			return err
+		}
 	}
 	return s.write(ctx, func(t *tx) error {
 		for _, c := range chunks {
@@ -47,19 +54,38 @@ func addChunk(t *tx, id string, fence int64, c chunk) error {
 	return err
 }
 
-const chunkColumns = `first_seq, last_seq, data`
+// seal encrypts the chunk's data, for its place only.
+func (s *Store) seal(id string, c *chunk) (err error) {
+	c.data, err = s.key.Seal(c.data, chunkOf(id, c.first))
+	return err
+}
 
-func scanChunk(r scanner) (c chunk, err error) { return c, r.Scan(&c.first, &c.last, &c.data) }
+func chunkOf(id string, first int64) []byte {
+	return seal.Associated("output", id, strconv.FormatInt(first, 10))
+}
+
+const chunkColumns = `execution, first_seq, last_seq, data`
+
+func (s *Store) scanChunk(r scanner) (c chunk, err error) {
+	var id string
+	if err := r.Scan(&id, &c.first, &c.last, &c.data); err != nil {
+		return c, err
+	}
+	if c.data, err = s.key.Open(c.data, chunkOf(id, c.first)); err != nil {
+		return c, fmt.Errorf("store: the chunk with records %d to %d of %s: %w", c.first, c.last, id, err)
+	}
+	return c, nil
+}
 
 // eachChunk calls use with the chunks of a query until it says false.
-func eachChunk(v view, use func(chunk) (more bool, err error), query string, args ...any) error {
+func (s *Store) eachChunk(v view, use func(chunk) (more bool, err error), query string, args ...any) error {
 	rows, err := v.rows(query, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		c, err := scanChunk(rows)
+		c, err := s.scanChunk(rows)
 		if err != nil {
 			return err
 		}
@@ -85,7 +111,7 @@ func (s *Store) Records(ctx context.Context, id string, after int64, limit, maxB
 				recs = append(recs, r)
 			}
 		}
-		err = eachChunk(v, func(c chunk) (bool, error) { err := c.unpack(add); return !full, err },
+		err = s.eachChunk(v, func(c chunk) (bool, error) { err := c.unpack(add); return !full, err },
 			`SELECT `+chunkColumns+` FROM chunks WHERE execution = (SELECT id FROM executions WHERE id = $1) AND first_seq >=
 				coalesce((SELECT max(first_seq) FROM chunks WHERE execution = $1 AND first_seq <= $2), 0) ORDER BY first_seq`, id, after+1)
 		if err == nil && len(recs) == 0 {
@@ -115,7 +141,7 @@ func (s *Store) Tail(ctx context.Context, id string, stream domain.Stream, maxLi
 			return nil, err
 		}
 		tail := tail{stream: stream, lines: int(min(int64(maxLines), total)), bytes: maxBytes}
-		err = eachChunk(v, tail.take, `SELECT `+chunkColumns+` FROM chunks
+		err = s.eachChunk(v, tail.take, `SELECT `+chunkColumns+` FROM chunks
 			WHERE execution = $1 AND first_seq <= $2 AND `+column+` > 0 ORDER BY first_seq DESC`, id, last)
 		slices.Reverse(tail.recs)
 		omitted = total - int64(len(tail.recs))

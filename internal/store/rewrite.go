@@ -17,7 +17,7 @@ func (s *Store) Rewrite(ctx context.Context, id string, fence int64, rewrite fun
 	}
 	for after, end := int64(0), false; !end; {
 		chunks, err := read(ctx, s, func(v view) ([]chunk, error) {
-			return list(v, scanChunk, `SELECT `+chunkColumns+` FROM chunks WHERE execution = $1 AND first_seq > $2 ORDER BY first_seq LIMIT 1`, id, after)
+			return list(v, s.scanChunk, `SELECT `+chunkColumns+` FROM chunks WHERE execution = $1 AND first_seq > $2 ORDER BY first_seq LIMIT 1`, id, after)
 		})
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func (s *Store) replace(ctx context.Context, id string, fence int64, recs []doma
 			return err
 		}
 		for rest := recs; len(rest) > 0; {
-			n, err := replaceInChunk(t, id, rest)
+			n, err := s.replaceInChunk(t, id, rest)
 			if err != nil {
 				return err
 			}
@@ -57,8 +57,8 @@ func (s *Store) replace(ctx context.Context, id string, fence int64, recs []doma
 }
 
 // replaceInChunk replaces the first of the records, and those after it that lie in the same chunk.
-func replaceInChunk(t *tx, id string, recs []domain.Record) (n int, err error) {
-	c, err := scanChunk(t.row(`SELECT `+chunkColumns+` FROM chunks WHERE execution = $1 AND first_seq <= $2 AND last_seq >= $2
+func (s *Store) replaceInChunk(t *tx, id string, recs []domain.Record) (n int, err error) {
+	c, err := s.scanChunk(t.row(`SELECT `+chunkColumns+` FROM chunks WHERE execution = $1 AND first_seq <= $2 AND last_seq >= $2
 		ORDER BY first_seq DESC LIMIT 1`, id, recs[0].Seq))
 	if err != nil {
 		return 0, fmt.Errorf("store: record %d: %w", recs[0].Seq, err)
@@ -77,6 +77,9 @@ func replaceInChunk(t *tx, id string, recs []domain.Record) (n int, err error) {
 	anew := chunk{first: c.first}
 	for _, r := range have {
 		anew.add(r)
+	}
+	if err := s.seal(id, &anew); err != nil {
+		return 0, err
 	}
 	_, err = t.exec(`UPDATE chunks SET data = $3 WHERE execution = $1 AND first_seq = $2`, id, c.first, anew.data)
 	return n, err

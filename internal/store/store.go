@@ -7,6 +7,9 @@
 // that goes with each later write about the execution; a write with another number is refused with the code
 // ExecutorLost.
 //
+// Output is sealed: it may show a secret until Airlock knows it and rewrites it, and a database leaves copies of rows
+// behind that no statement reaches (SQLite does where it moves rows between pages, secure_delete or not).
+//
 // The engine is SQLite: one goroutine writes, with one commit for all writes that wait at the same time, and some
 // connections read. Every method that writes returns when its change is durable. Errors that a user can act on are of
 // package errors; a disk that is full or fails is ServiceUnavailable, and the store goes on once there is room.
@@ -22,11 +25,13 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/seal"
 )
 
 // Config says where the state lies and how it is bounded.
 type Config struct {
 	Path      string           // of the database file; its directory must exist
+	Key       seal.Key         // for this purpose only: output is sealed with it
 	Now       func() time.Time // time.Now when nil
 	Logger    *slog.Logger     // of what goes on in the background; discards when nil
 	MaxQueued int              // executions that may wait per private cloud, 1000 when 0
@@ -35,6 +40,7 @@ type Config struct {
 // Store is the state of one Airlock. All methods can be called from any goroutine.
 type Store struct {
 	path      string
+	key       seal.Key
 	now       func() time.Time
 	log       *slog.Logger
 	maxQueued int
@@ -54,7 +60,7 @@ type Store struct {
 // Open opens the state file, makes it where there is none, and brings its schema up to date. A file that another
 // process has open, that a newer version wrote or that is no state file is a Conflict.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{path: cfg.Path, now: cfg.Now, log: cfg.Logger, maxQueued: cfg.MaxQueued}
+	s := &Store{path: cfg.Path, key: cfg.Key, now: cfg.Now, log: cfg.Logger, maxQueued: cfg.MaxQueued}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/seal"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
@@ -25,10 +26,12 @@ type engine struct {
 var engines = []engine{{"sqlite", func(t testing.TB) func(Config) (*Store, error) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	return func(cfg Config) (*Store, error) {
-		cfg.Path = path
+		cfg.Path, cfg.Key = path, testKey
 		return Open(t.Context(), cfg)
 	}
 }}}
+
+var testKey = seal.NewKey()
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv("AIRLOCK_STORE_TEST_CHILD"); role != "" {

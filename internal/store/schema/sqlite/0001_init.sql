@@ -95,7 +95,7 @@ CREATE TABLE chunks (
   information INTEGER NOT NULL,
   warnings    INTEGER NOT NULL,
   errors      INTEGER NOT NULL,
-  data        BLOB NOT NULL,
+  data        BLOB NOT NULL, -- sealed
   PRIMARY KEY (execution, first_seq)
 ) STRICT;
 
