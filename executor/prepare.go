@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/redact"
@@ -103,7 +104,9 @@ func (j *job) openRoom(p *runtime.Prepared) (err error) {
 	if err := j.dirs.Make(j.Execution.ID); err != nil {
 		return err
 	}
-	j.room, err = j.sandbox.Open(j.stopping, j.dirs.Path(j.Execution.ID))
+	j.room, err = j.sandbox.Open(j.stopping, sandbox.Place{
+		Dir: j.dirs.Path(j.Execution.ID), Package: p.Package, Aliases: map[string]string{"vc": j.Cloud.VCenter},
+	})
 	p.Room = j.room
 	return err
 }
@@ -122,7 +125,7 @@ func (j *job) openGrant(p *runtime.Prepared) error {
 			return err
 		}
 	}
-	return nil
+	return j.room.Trust(grant.CA)
 }
 
 // keyLines are the lines of a private key that hold the key. Each is a secret of its own, so that it is found also

@@ -120,7 +120,7 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	var waiting, reading sync.WaitGroup
 	waiting.Go(func() {
 		defer close(s.ended)
-		s.how = s.process.Wait()
+		s.how = s.process.Wait().How
 		for _, r := range []*reader{s.socket, s.stdout, s.stderr} {
 			r.Cut() // a descendant that hid may hold the other end for ever
 		}

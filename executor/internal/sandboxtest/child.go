@@ -134,7 +134,7 @@ func server(open Open) {
 	if err != nil {
 		fatal(err)
 	}
-	r, err := s.Open(context.Background(), dir)
+	r, err := s.Open(context.Background(), sandbox.Place{Dir: dir, Package: filepath.Dir(exe)})
 	if err != nil {
 		fatal(err)
 	}

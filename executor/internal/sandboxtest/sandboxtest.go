@@ -66,8 +66,8 @@ func newRoom(t *testing.T, open Open) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := workDir(t)
-	r, err := s.Open(context.Background(), dir)
+	dir, exe := workDir(t), program(t, childName)
+	r, err := s.Open(context.Background(), sandbox.Place{Dir: dir, Package: filepath.Dir(exe)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func newRoom(t *testing.T, open Open) *room {
 			t.Error("close the sandbox:", err)
 		}
 	})
-	return &room{Room: r, t: t, dir: dir, exe: program(t, childName)}
+	return &room{Room: r, t: t, dir: dir, exe: exe}
 }
 
 // workDir makes a work directory as the executor does.
@@ -216,7 +216,7 @@ func testHow(t *testing.T, open Open) {
 	r := newRoom(t, open)
 	for behaviour, want := range map[string]string{"exit 0": "exit code 0", "exit 3": "exit code 3", "kill": "signal: killed"} {
 		p, _ := r.start(strings.Fields(behaviour)...)
-		if got := p.Wait(); got != want {
+		if got := p.Wait().How; got != want {
 			t.Errorf("%s: %q", behaviour, got)
 		}
 	}
@@ -226,7 +226,7 @@ func testDescendants(t *testing.T, open Open) {
 	for _, kind := range kinds {
 		r := newRoom(t, open)
 		p, out := r.start("leave", kind)
-		if got := p.Wait(); got != "exit code 0" {
+		if got := p.Wait().How; got != "exit code 0" {
 			t.Errorf("%s: %s", kind, got)
 		}
 		if kind != "same" { // may be beyond Wait, but not beyond Close
@@ -243,7 +243,7 @@ func testKill(t *testing.T, open Open) {
 	p, out := r.start("stay", "same")
 	readLine(t, out)
 	p.Kill()
-	if got := p.Wait(); got != "signal: killed" {
+	if got := p.Wait().How; got != "signal: killed" {
 		t.Error(got)
 	}
 	wantGone(t, r.dir, out)
