@@ -52,3 +52,25 @@ func TestKinds(t *testing.T) {
 		}
 	}
 }
+
+// A machine may have a public address: with the policy internet it is as far away as loopback.
+func TestTheMachineIsNotTheInternet(t *testing.T) {
+	t.Parallel()
+	const at = "93.184.215.14:22"
+	d, err := domain.ParseDestination(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := netip.MustParseAddrPort(at)
+	for _, machine := range []bool{true, false} {
+		p := &proxy{c: Config{Policy: domain.Egress{Internet: true}}, machine: func(netip.Addr) bool { return machine }}
+		if no := p.check(to.Addr(), d, true); (no != nil) != machine {
+			t.Errorf("of this machine %v: %v", machine, no)
+		}
+		p.c.Own = []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), 22)}
+		p.c.Policy = domain.Egress{To: []domain.Destination{d}}
+		if no := p.check(to.Addr(), d, true); (no != nil) != machine {
+			t.Errorf("a list, of this machine %v: %v", machine, no)
+		}
+	}
+}

@@ -87,7 +87,7 @@ func (p *proxy) resolve(ctx context.Context, d domain.Destination) ([]netip.Addr
 // destination was named by that address.
 func (p *proxy) check(ip netip.Addr, d domain.Destination, literal bool) error {
 	k := kindOf(ip)
-	machine := machineHas(ip)
+	machine := p.machine(ip)
 	switch {
 	case p.own(netip.AddrPortFrom(ip, d.Port), machine):
 		return p.refuse("airlock", d, fmt.Sprintf("Airlock itself listens there, which no setting egress of the private cloud %s opens", p.c.Cloud))

@@ -59,6 +59,7 @@ type Config struct {
 type proxy struct {
 	ctx     context.Context // of the proxy's life
 	c       Config
+	machine func(netip.Addr) bool // whether an address is one of this machine's
 	forward *httputil.ReverseProxy
 	slots   chan struct{}  // one element a connection to the outside
 	conns   sync.WaitGroup // of the script
@@ -74,7 +75,7 @@ func serve(ctx context.Context, l net.Listener, c Config, idle time.Duration) {
 	if c.Dial == nil {
 		c.Dial = dialMachine
 	}
-	p := &proxy{ctx: ctx, c: c, slots: make(chan struct{}, MaxConnections)}
+	p := &proxy{ctx: ctx, c: c, machine: machineHas, slots: make(chan struct{}, MaxConnections)}
 	errorLog := slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug)
 	p.forward = &httputil.ReverseProxy{
 		Rewrite: rewrite, ErrorHandler: p.broken, ErrorLog: errorLog,
