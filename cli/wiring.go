@@ -106,6 +106,7 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	i.executor = executor.New(executor.Config{
 		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(i.clouds, events, i.log),
 		Key: parameters, Audit: events, Dir: i.path("work"), Node: "dev", Logger: i.log,
+		Isolation: executor.IsolationNone,
 	})
 	api := server.New(server.Config{
 		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},

@@ -10,6 +10,7 @@ package executor
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -71,6 +72,9 @@ type Config struct {
 	Dir      string // for work directories; of this executor alone, and made if missing
 	Node     string // this executor's name, for claims and audit
 
+	Isolation Isolation        // IsolationSandbox when ""
+	Own       []netip.AddrPort // where Airlock itself listens: no egress policy leads there
+
 	MaxRunning int   // executions at once over all private clouds; DefaultMaxRunning when 0
 	MaxOutput  int64 // bytes of output of one execution, 16 a record included; DefaultMaxOutput when 0
 
@@ -88,7 +92,7 @@ const (
 type bounds struct {
 	preparation time.Duration // from the claim until the cmdlet starts
 	grace       time.Duration // from the request to end until the kill
-	grantEnd    time.Duration // until what does not end of a grant is left to itself
+	grantEnd    time.Duration // until what does not end of sessions and connections is left to itself
 	poll        time.Duration // for work that no wake-up told of
 	retry       time.Duration // until the end of an execution is written again, where the store is not to be had
 }
@@ -130,12 +134,10 @@ func (e *Executor) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer e.dirs.Close()
-	none, err := sandbox.NewNone()
-	if err != nil {
+	if e.sandbox, err = openSandbox(e.cfg.Isolation); err != nil {
 		return err
 	}
-	defer none.Close()
-	e.sandbox = none
+	defer e.sandbox.Close()
 	if err := e.recover(ctx); err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ type job struct {
 	room     sandbox.Room
 	grant    domain.Grant
 	endGrant context.CancelFunc
+
+	egressDone <-chan struct{} // closed when nothing is left of the way out; nil where none was opened
 }
 
 // execute carries out an execution that was claimed, to its final state.
@@ -138,16 +140,24 @@ func (j *job) teardown() {
 		}
 	}
 	j.kill()
+	if j.egressDone != nil {
+		j.await(j.egressDone, "connections")
+	}
 	if j.endGrant != nil {
 		j.endGrant()
-		select {
-		case <-j.grant.Done:
-		case <-time.After(j.bounds.grantEnd):
-			j.log.ErrorContext(j.base, "sessions of the execution did not end in time", "bound", j.bounds.grantEnd)
-		}
+		j.await(j.grant.Done, "sessions")
 	}
 	if err := j.dirs.Remove(j.Execution.ID); err != nil {
 		j.log.ErrorContext(j.base, "the work directory is left", "error", err)
+	}
+}
+
+// await waits for the end of what the execution has, which is bounded so that its private cloud is not held up for ever.
+func (j *job) await(done <-chan struct{}, what string) {
+	select {
+	case <-done:
+	case <-time.After(j.bounds.grantEnd):
+		j.log.ErrorContext(j.base, what+" of the execution did not end in time", "bound", j.bounds.grantEnd)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 func (j *job) prepare() (runtime.Prepared, error) {
 	p := runtime.Prepared{Execution: j.Execution, Cloud: j.Cloud}
 	for _, step := range []func(*runtime.Prepared) error{
-		j.checkCloud, j.findPackage, j.markUpdating, j.openSecrets, j.openRoom, j.openGrant,
+		j.checkCloud, j.findPackage, j.markUpdating, j.openSecrets, j.openRoom, j.openGrant, j.openEgress,
 	} {
 		if err := j.stopping.Err(); err != nil {
 			return p, context.Cause(j.stopping)
@@ -106,6 +106,7 @@ func (j *job) openRoom(p *runtime.Prepared) (err error) {
 	}
 	j.room, err = j.sandbox.Open(j.stopping, sandbox.Place{
 		Dir: j.dirs.Path(j.Execution.ID), Package: p.Package, Aliases: map[string]string{"vc": j.Cloud.VCenter},
+		Denied: j.denied,
 	})
 	p.Room = j.room
 	return err
@@ -125,7 +126,7 @@ func (j *job) openGrant(p *runtime.Prepared) error {
 			return err
 		}
 	}
-	return j.room.Trust(grant.CA)
+	return j.room.Trust(j.authorities())
 }
 
 // keyLines are the lines of a private key that hold the key. Each is a secret of its own, so that it is found also

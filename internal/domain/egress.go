@@ -49,12 +49,15 @@ func ParseEgress(s string) (Egress, error) {
 	return e, nil
 }
 
+// None says whether the policy opens nothing.
+func (e Egress) None() bool { return !e.Internet && len(e.To) == 0 }
+
 // String is the form that ParseEgress reads.
 func (e Egress) String() string {
 	switch {
 	case e.Internet:
 		return egressInternet
-	case len(e.To) == 0:
+	case e.None():
 		return egressNone
 	}
 	var parts []string

@@ -51,7 +51,7 @@ func dialMachine(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 func (p *proxy) resolve(ctx context.Context, d domain.Destination) ([]netip.Addr, error) {
 	if !p.c.Policy.Internet && !slices.Contains(p.c.Policy.To, d) {
 		setting := "does not list it"
-		if len(p.c.Policy.To) == 0 {
+		if p.c.Policy.None() {
 			setting = "is none"
 		}
 		return nil, p.refuse("policy", d, fmt.Sprintf("the setting egress of the private cloud %s %s; ask the provider to add %s", p.c.Cloud, setting, d))

@@ -42,7 +42,7 @@ func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}
 	if err != nil {
 		return failed(errors.For(err, p.Execution.ID))
 	}
-	s, err := start(p.Room, path)
+	s, err := start(p.Room, path, p.Env)
 	if err != nil {
 		return failed(errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", unwrapPath(err), Platform))
 	}
@@ -71,12 +71,12 @@ type script struct {
 	socket         *reader
 	stdout, stderr *reader
 	ended          chan struct{} // closed when the process has ended
-	how            string        // then
+	end            sandbox.End   // then
 	stayed         bool          // longer than Linger
 }
 
 // start starts the executable.
-func start(room sandbox.Room, path string) (_ *script, err error) {
+func start(room sandbox.Room, path string, env []string) (_ *script, err error) {
 	var ours, theirs [3]*os.File // socket, stdout, stderr
 	defer func() {
 		for _, f := range theirs {
@@ -103,7 +103,7 @@ func start(room sandbox.Room, path string) (_ *script, err error) {
 			return nil, err
 		}
 	}
-	process, err := room.Start(sandbox.Command{Path: path, Stdout: theirs[1], Stderr: theirs[2], Files: theirs[:1]})
+	process, err := room.Start(sandbox.Command{Path: path, Env: env, Stdout: theirs[1], Stderr: theirs[2], Files: theirs[:1]})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	var waiting, reading sync.WaitGroup
 	waiting.Go(func() {
 		defer close(s.ended)
-		s.how = s.process.Wait().How
+		s.end = s.process.Wait()
 		for _, r := range []*reader{s.socket, s.stdout, s.stderr} {
 			r.Cut() // a descendant that hid may hold the other end for ever
 		}
@@ -147,13 +147,15 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	waiting.Wait()
 	reading.Wait()
 	s.close()
-	if err != nil {
+	switch {
+	case err == nil && end.Failure == "":
+		return runtime.End{NamedOutputs: end.NamedOutputs}
+	case s.end.Limit != "":
+		return runtime.Exceeded(s.end.Limit, end.Failure)
+	case err != nil:
 		return failed(s.explain(err))
 	}
-	if end.Failure != "" {
-		return runtime.Failed(domain.Failure{Code: errors.ScriptFailed, Message: end.Failure})
-	}
-	return runtime.End{NamedOutputs: end.NamedOutputs}
+	return runtime.Failed(domain.Failure{Code: errors.ScriptFailed, Message: end.Failure})
 }
 
 // linger waits for the process's end, and brings it about where it takes too long.
@@ -180,7 +182,7 @@ func (s *script) explain(err error) *errors.Error {
 	case errors.Is(err, errHungUp) && s.stayed:
 		return errors.Because(err, errors.ScriptFailed, "The script closed its connection to Airlock before it reported its end; a cmdlet must leave descriptor %d alone.", wire.FD)
 	case errors.Is(err, errHungUp):
-		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.how)
+		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.end.How)
 	}
 	return errors.For(err, "")
 }
