@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -19,35 +18,22 @@ import (
 // stands, the pipes and sockets of the room. One that sheds all of that is beyond it. The first process of a room dies
 // with Airlock (PR_SET_PDEATHSIG); what it has started is found by Recover.
 type None struct {
-	boot   string
-	starts chan func()
-	done   chan struct{}
+	boot    string
+	spawner *spawner
 }
 
 // NewNone makes the sandbox. Descriptors that Airlock itself was started with are closed to what it starts from now on.
 func NewNone() (*None, error) {
-	if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("close inherited descriptors to children: %w", err)
+	s, err := newSpawner()
+	if err != nil {
+		return nil, err
 	}
-	n := &None{boot: bootID(), starts: make(chan func()), done: make(chan struct{})}
-	go n.thread()
-	return n, nil
-}
-
-// thread starts all processes: the signal of PR_SET_PDEATHSIG comes when the thread that started a process ends, so
-// that thread has to live as long as the sandbox.
-func (n *None) thread() {
-	defer close(n.done)
-	goruntime.LockOSThread()
-	for start := range n.starts {
-		start()
-	}
+	return &None{bootID(), s}, nil
 }
 
 // Close implements Sandbox.
 func (n *None) Close() error {
-	close(n.starts)
-	<-n.done
+	n.spawner.close()
 	return nil
 }
 
@@ -110,7 +96,7 @@ func (r *room) Start(c Command) (Process, error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	}
 	r.pipes = append(r.pipes, pipesOf(attr.Files)...)
-	p, err := r.none.start(c.Path, attr)
+	p, err := r.none.spawner.start(c.Path, []string{c.Path}, attr)
 	if err != nil {
 		return nil, err
 	}
@@ -123,16 +109,6 @@ func (r *room) Start(c Command) (Process, error) {
 		return nil, err
 	}
 	return ch, nil
-}
-
-func (n *None) start(path string, attr *os.ProcAttr) (p *os.Process, err error) {
-	done := make(chan struct{})
-	n.starts <- func() {
-		defer close(done)
-		p, err = os.StartProcess(path, []string{path}, attr)
-	}
-	<-done
-	return p, err
 }
 
 // Close implements Room.
