@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
-	"github.com/airlock-run/airlock/internal/errors"
 )
 
 // Isolation says what keeps scripts from the machine.
@@ -20,12 +19,15 @@ const (
 // to get it. Where one that is Needed is not found, the executor does not run.
 type Feature = sandbox.Feature
 
+// Limits are the bounds of one execution in the sandbox; without isolation they do not hold.
+type Limits = sandbox.Limits
+
 // openSandbox opens the sandbox that was chosen.
-func openSandbox(i Isolation) (sandbox.Sandbox, error) {
+func openSandbox(i Isolation, l Limits) (sandbox.Sandbox, error) {
 	if i == IsolationNone {
 		return sandbox.NewNone()
 	}
-	return nil, errors.New("executor: the isolating sandbox is not there yet")
+	return sandbox.NewIsolated(l)
 }
 
 // Features tries out what IsolationSandbox uses, as the user that Airlock runs as.
