@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/redact"
@@ -33,7 +34,7 @@ func (j *job) conclude(end runtime.End, cause error) domain.Outcome {
 	case stored != nil:
 		o.Failure = j.failure(stored)
 	case end.Failure != nil:
-		o.Failure = end.Failure
+		o.Failure = j.bounded(end)
 	default:
 		o.Failure = j.succeed(end.NamedOutputs, &o)
 	}
@@ -46,6 +47,20 @@ func (j *job) conclude(end runtime.End, cause error) domain.Outcome {
 	}
 	f := domain.Failure{Code: o.Failure.Code, Message: j.sentence(o.Failure.Message)}
 	return domain.Outcome{State: domain.Failed, Failure: &f, Warning: o.Warning}
+}
+
+// bounded is why a script ended badly: where that came of a bound of its room, it names the bound.
+func (j *job) bounded(end runtime.End) *domain.Failure {
+	l := j.cfg.Limits
+	switch end.Limit {
+	case "":
+		return end.Failure
+	case sandbox.Memory:
+		return &domain.Failure{Code: errors.OutOfMemory, Message: fmt.Sprintf("The script used more than %d MiB of memory, the bound for one execution, and was ended; let it hold less at a time.", l.Memory>>20)}
+	case sandbox.WorkDirectory:
+		return &domain.Failure{Code: errors.WorkDirectoryFull, Message: fmt.Sprintf("The script had more than %d MiB in its work directory (HOME, TMPDIR and /tmp together), the bound for one execution, and was ended; let it remove what it does not need any more.", l.WorkDirectory>>20)}
+	}
+	return &domain.Failure{Code: errors.ScriptFailed, Message: fmt.Sprintf("The script reached the bound of %d threads that one execution may have; let it do with fewer.", l.Threads)}
 }
 
 // succeed keeps what the cmdlet leaves: its named outputs, and its changes of persistent secrets. First the sealed

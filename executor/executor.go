@@ -8,6 +8,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -73,6 +74,7 @@ type Config struct {
 	Node     string // this executor's name, for claims and audit
 
 	Isolation Isolation        // IsolationSandbox when ""
+	Limits    Limits           // of the sandbox; its defaults where one is 0
 	Own       []netip.AddrPort // where Airlock itself listens: no egress policy leads there
 
 	MaxRunning int   // executions at once over all private clouds; DefaultMaxRunning when 0
@@ -114,6 +116,9 @@ func New(cfg Config) *Executor {
 	if cfg.MaxOutput == 0 {
 		cfg.MaxOutput = DefaultMaxOutput
 	}
+	cfg.Limits.Memory = cmp.Or(cfg.Limits.Memory, sandbox.DefaultLimits.Memory)
+	cfg.Limits.WorkDirectory = cmp.Or(cfg.Limits.WorkDirectory, sandbox.DefaultLimits.WorkDirectory)
+	cfg.Limits.Threads = cmp.Or(cfg.Limits.Threads, sandbox.DefaultLimits.Threads)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -134,7 +139,7 @@ func (e *Executor) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer e.dirs.Close()
-	if e.sandbox, err = openSandbox(e.cfg.Isolation); err != nil {
+	if e.sandbox, err = openSandbox(e.cfg.Isolation, e.cfg.Limits); err != nil {
 		return err
 	}
 	defer e.sandbox.Close()

@@ -147,15 +147,15 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	waiting.Wait()
 	reading.Wait()
 	s.close()
-	switch {
-	case err == nil && end.Failure == "":
+	if err == nil && end.Failure == "" {
 		return runtime.End{NamedOutputs: end.NamedOutputs}
-	case s.end.Limit != "":
-		return runtime.Exceeded(s.end.Limit, end.Failure)
-	case err != nil:
-		return failed(s.explain(err))
 	}
-	return runtime.Failed(domain.Failure{Code: errors.ScriptFailed, Message: end.Failure})
+	bad := runtime.Failed(domain.Failure{Code: errors.ScriptFailed, Message: end.Failure})
+	if err != nil {
+		bad = failed(s.explain(err))
+	}
+	bad.Limit = s.end.Limit
+	return bad
 }
 
 // linger waits for the process's end, and brings it about where it takes too long.

@@ -4,11 +4,9 @@ package runtime
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
-	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/manifest"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
@@ -42,6 +40,7 @@ type Host interface {
 // End is how a script ended by itself.
 type End struct {
 	Failure      *domain.Failure // nil: it ended well
+	Limit        sandbox.Limit   // the bound of the room that a bad end came of; "" for none
 	NamedOutputs map[string]string
 }
 
@@ -54,22 +53,4 @@ type Runtime interface {
 	// may go on until ctx ends, which kills it at once; the End is then of no interest. How long a cmdlet may run is
 	// the caller's to say: Run only bounds what a script that is over still takes.
 	Run(ctx context.Context, p Prepared, stop <-chan struct{}, h Host) End
-}
-
-// Exceeded is the End of a script that went beyond a bound of its room; said is what it still said of that, if
-// anything.
-func Exceeded(l sandbox.Limit, said string) End {
-	var f domain.Failure
-	switch l {
-	case sandbox.Memory:
-		f = domain.Failure{Code: errors.OutOfMemory, Message: "The script used more memory than an execution may have, and was ended; let it hold less at a time."}
-	case sandbox.WorkDirectory:
-		f = domain.Failure{Code: errors.WorkDirectoryFull, Message: "The script wrote more into its work directory (HOME, TMPDIR and /tmp together) than an execution may, and was ended; let it remove what it does not need any more."}
-	default:
-		f = domain.Failure{Code: errors.ScriptFailed, Message: fmt.Sprintf("The script reached the bound on %s that an execution has; let it do with fewer.", l)}
-	}
-	if said != "" {
-		f.Message += " It said: " + said
-	}
-	return Failed(f)
 }
