@@ -34,7 +34,7 @@ func TestKilledServer(t *testing.T) {
 		rounds = 20
 	}
 	dir, j := stateDir(t), newJournal(t)
-	args := []string{"--clouds", "2", "--package", nupkg(t, "torture")}
+	args := []string{notIsolated, "--clouds", "2", "--package", nupkg(t, "torture")}
 	want := map[string]bool{} // secrets by name: whether it is to be there
 	lost := 0
 	for round := range rounds {

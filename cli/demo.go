@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
@@ -48,7 +50,14 @@ func (a *app) demo(ctx context.Context, pkg string, keep bool) (err error) {
 	t := &transcript{w: a.stdout}
 	t.title("Airlock demo: a simulated private cloud, a package, and its whole life through the ARM API")
 	t.step("A simulated private cloud and a server")
-	i, err := install(ctx, installationConfig{dir, "127.0.0.1:0", 1, slog.New(slog.NewTextHandler(logFile, nil))})
+	cfg := installationConfig{dir: dir, listen: "127.0.0.1:0", clouds: 1, isolation: executor.IsolationSandbox, log: slog.New(slog.NewTextHandler(logFile, nil))}
+	if missing := missingForIsolation(ctx); len(missing) > 0 {
+		cfg.isolation = executor.IsolationNone
+		t.detail("scripts are NOT isolated: this machine lacks %s (`airlock doctor` says more)", strings.Join(missing, ", "))
+	} else {
+		t.detail("scripts run in a sandbox: they reach their private cloud through Airlock, and nothing else")
+	}
+	i, err := install(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/packages"
 )
 
@@ -101,11 +102,22 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// serveDev starts a server with its state in dir and returns when it is ready.
+// isolation is what this machine can do for scripts.
+var isolation = sync.OnceValue(func() executor.Isolation {
+	if len(missingForIsolation(context.Background())) > 0 {
+		return executor.IsolationNone
+	}
+	return executor.IsolationSandbox
+})
+
+// notIsolated is for the tests whose scripts write into a journal, or are looked for among the machine's processes.
+const notIsolated = "--isolation=none"
+
+// serveDev starts a server with its state in dir and returns when it is ready. Scripts are isolated where they can be.
 func serveDev(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
 	p := &process{dir: dir, log: new(lockedBuffer)}
-	p.cmd = exec.Command(os.Args[0], append([]string{"serve", "--dev", "--state", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	p.cmd = exec.Command(os.Args[0], append([]string{"serve", "--dev", "--state", dir, "--listen", "127.0.0.1:0", "--isolation", string(isolation())}, args...)...)
 	p.cmd.Env = append(os.Environ(), asAirlock+"=1")
 	p.cmd.Stderr = p.log
 	stdout, err := p.cmd.StdoutPipe()

@@ -60,7 +60,7 @@ func reversed(s string) string {
 func TestNothingLeaks(t *testing.T) {
 	t.Parallel()
 	dir, j := stateDir(t), newJournal(t)
-	p := serveDev(t, dir, "--package", nupkg(t, "torture"))
+	p := serveDev(t, dir, notIsolated, "--package", nupkg(t, "torture"))
 
 	// A secret that the script makes itself, kept; another one whose script fails.
 	p.put(t, 1, "make", torture(1, "New-Secret", "Name=kept", "Reversed="+reversed(canaries["kept"])))

@@ -22,7 +22,7 @@ type span struct {
 func TestOneAtATimeInOrder(t *testing.T) {
 	t.Parallel()
 	const clients, each, clouds = 8, 25, 5
-	p := serveDev(t, stateDir(t), "--clouds", fmt.Sprint(clouds), "--package", nupkg(t, "torture"))
+	p := serveDev(t, stateDir(t), notIsolated, "--clouds", fmt.Sprint(clouds), "--package", nupkg(t, "torture"))
 	j := newJournal(t)
 
 	var mu sync.Mutex

@@ -8,14 +8,20 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/airlock-run/airlock/executor"
 )
 
 // The commands as their users type them, each file in testdata/script a test, an example and a promise. They share one
 // server with three private clouds; a file that changes a private cloud's state has one to itself.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	p := serveDev(t, stateDir(t), "--clouds", "3", "--package", nupkg(t, "inventory"), "--package", nupkg(t, "torture"))
-	torture := nupkg(t, "torture")
+	torture, inventory := nupkg(t, "torture"), nupkg(t, "inventory")
+	args := []string{"--clouds", "3", "--package", inventory, "--package", torture}
+	if isolation() == executor.IsolationSandbox {
+		args = append(args, "--egress", "mirror.airlock.test:443")
+	}
+	p := serveDev(t, stateDir(t), args...)
 	// The scripts are parallel subtests: the group ends before the server does.
 	t.Run("group", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
@@ -24,11 +30,17 @@ func TestScripts(t *testing.T) {
 			Setup: func(env *testscript.Env) error {
 				for k, v := range map[string]string{
 					"AIRLOCK_ENDPOINT": p.endpoint, "AIRLOCK_TOKEN": p.token, "AIRLOCK_CA": filepath.Join(p.dir, "ca.pem"),
-					"AIRLOCK_PRIVATE_CLOUD": cloudPath(1), "TORTURE": torture, "STATE": p.dir,
+					"AIRLOCK_PRIVATE_CLOUD": cloudPath(1), "TORTURE": torture, "INVENTORY": inventory, "STATE": p.dir,
 				} {
 					env.Setenv(k, v)
 				}
 				return nil
+			},
+			Condition: func(name string) (bool, error) {
+				if name != "isolated" {
+					return false, fmt.Errorf("unknown condition %s", name)
+				}
+				return isolation() == executor.IsolationSandbox, nil
 			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode},
 		})

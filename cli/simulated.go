@@ -22,8 +22,8 @@ func simulatedID(name string) domain.CloudID {
 	return domain.CloudID{Subscription: "00000000-0000-0000-0000-00000000a111", ResourceGroup: "airlock-dev", Name: name}
 }
 
-// simulate starts n private clouds and enters them into the store.
-func simulate(ctx context.Context, n int, s *store.Store) (simulated, error) {
+// simulate starts n private clouds and enters them into the store, with an egress policy.
+func simulate(ctx context.Context, n int, egress domain.Egress, s *store.Store) (simulated, error) {
 	clouds := make(simulated, n)
 	var group errgroup.Group
 	for k := range clouds {
@@ -35,7 +35,7 @@ func simulate(ctx context.Context, n int, s *store.Store) (simulated, error) {
 			return s.PutPrivateCloud(ctx, domain.PrivateCloud{
 				ID: simulatedID(name), Location: "simulated", SKU: "av36", NetworkBlock: fmt.Sprintf("10.%d.0.0/22", k+1), ClusterSize: 3,
 				State: domain.CloudSucceeded, VCenter: clouds[k].VCenter().FQDN, DNSSuffix: clouds[k].DNSSuffix(),
-				AadAuthority: "https://login.microsoftonline.com/",
+				AadAuthority: "https://login.microsoftonline.com/", Egress: egress,
 			})
 		})
 	}

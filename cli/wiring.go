@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,10 +57,12 @@ type installation struct {
 }
 
 type installationConfig struct {
-	dir    string
-	listen string // host:port
-	clouds int    // simulated private clouds
-	log    *slog.Logger
+	dir       string
+	listen    string        // host:port
+	clouds    int           // simulated private clouds
+	egress    domain.Egress // of each of them
+	isolation executor.Isolation
+	log       *slog.Logger
 }
 
 // install joins the parts. Nothing runs until Run; Close gives back what was taken.
@@ -71,6 +75,9 @@ func install(ctx context.Context, cfg installationConfig) (*installation, error)
 }
 
 func (i *installation) open(ctx context.Context, cfg installationConfig) (err error) {
+	if err := checkIsolation(ctx, cfg.isolation); err != nil {
+		return err
+	}
 	if err := durable.PrivateDir(i.dir); err != nil {
 		return errors.Because(err, errors.Usage, "The state directory cannot be used: %v.", err)
 	}
@@ -94,10 +101,13 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	if i.audit, err = os.OpenFile(i.path("audit.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	if i.clouds, err = simulate(ctx, cfg.clouds, i.store); err != nil {
+	if i.clouds, err = simulate(ctx, cfg.clouds, cfg.egress, i.store); err != nil {
 		return err
 	}
 	if i.token, err = loadToken(i.path("token")); err != nil {
+		return err
+	}
+	if err := i.listen(cfg.listen); err != nil {
 		return err
 	}
 	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
@@ -105,25 +115,57 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	i.executor = executor.New(executor.Config{
 		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(i.clouds, events, i.log),
 		Key: parameters, Audit: events, Dir: i.path("work"), Node: "dev", Logger: i.log,
+		Isolation: cfg.isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
 	})
 	api := server.New(server.Config{
 		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
 		Authenticator: server.NewStaticToken(i.token), Audit: events, Logger: i.log,
 		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Dev: true,
 	})
-	return i.listen(cfg.listen, api.HTTPServer())
+	i.server = api.HTTPServer()
+	return i.certify(cfg.listen)
+}
+
+// checkIsolation refuses to go without an isolation that was asked for.
+func checkIsolation(ctx context.Context, chosen executor.Isolation) error {
+	if chosen == executor.IsolationNone {
+		return nil
+	}
+	if missing := missingForIsolation(ctx); len(missing) > 0 {
+		return errors.Newf(errors.Usage, "This machine cannot isolate scripts, for it lacks %s: `airlock doctor` says how to get that. With --isolation none they run as ordinary processes of this user, which is for packages that you trust with all that it can reach.", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// missingForIsolation names what the machine lacks to isolate scripts.
+func missingForIsolation(ctx context.Context) (names []string) {
+	for _, f := range executor.Features(ctx) {
+		if f.Needed && !f.Found {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 func (i *installation) path(name string) string { return filepath.Join(i.dir, name) }
 
-// listen opens the server's port, with a certificate of an authority made now.
-func (i *installation) listen(address string, s *http.Server) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+// listen opens the server's port.
+func (i *installation) listen(address string) (err error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return errors.Newf(errors.Usage, "--listen is host:port, not %q.", address)
 	}
 	if i.listener, err = net.Listen("tcp", address); err != nil {
 		return errors.Because(err, errors.Usage, "The server cannot listen on %s (%v): choose another address with --listen.", address, err)
+	}
+	i.endpoint = "https://" + i.listener.Addr().String()
+	return nil
+}
+
+// certify gives the server a certificate of an authority made now.
+func (i *installation) certify(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
 	}
 	authority, certificate, err := ca.Issue(ca.Request{
 		Name: "Airlock development authority", Hosts: []string{host, "localhost", "127.0.0.1", "::1"}, Lifetime: 365 * 24 * time.Hour,
@@ -131,8 +173,7 @@ func (i *installation) listen(address string, s *http.Server) error {
 	if err != nil {
 		return err
 	}
-	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	i.server, i.endpoint = s, "https://"+i.listener.Addr().String()
+	i.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	return durable.WriteFile(i.path("ca.pem"), authority)
 }
 

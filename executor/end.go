@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/redact"
@@ -32,7 +33,7 @@ const (
 // nil where it ended by itself.
 func (j *job) conclude(ctx context.Context, end runtime.End, cause error) domain.Outcome {
 	o := domain.Outcome{State: domain.Succeeded, Warning: j.warning()}
-	err := cmp.Or(cause, j.settle(ctx), end.Err)
+	err := cmp.Or(cause, j.settle(ctx), j.bounded(end))
 	if err == nil {
 		err = panics.Catch(func() error { return j.succeed(end.NamedOutputs, &o) })
 	}
@@ -57,6 +58,20 @@ func (j *job) settle(ctx context.Context) error {
 	}
 	rewritten := j.persist(ctx, j.output.Rewrite, func(err error) bool { return errors.Has(err, errors.ServiceUnavailable) })
 	return cmp.Or(stored, rewritten)
+}
+
+// bounded is why a script ended badly, nil where it did not: where that came of a bound of its room, it names the bound.
+func (j *job) bounded(end runtime.End) error {
+	l := j.cfg.Limits
+	switch {
+	case end.Err == nil || end.Limit == "":
+		return end.Err
+	case end.Limit == sandbox.Memory:
+		return errors.Because(end.Err, errors.OutOfMemory, "The script used more than %d MiB of memory, the bound for one execution, and was ended; let it hold less at a time.", l.Memory>>20)
+	case end.Limit == sandbox.WorkDirectory:
+		return errors.Because(end.Err, errors.WorkDirectoryFull, "The script had more than %d MiB in its work directory (HOME, TMPDIR and /tmp together), the bound for one execution, and was ended; let it remove what it does not need any more.", l.WorkDirectory>>20)
+	}
+	return errors.Because(end.Err, errors.ScriptFailed, "The script reached the bound of %d threads that one execution may have; let it do with fewer.", l.Threads)
 }
 
 // succeed keeps what the cmdlet leaves: its named outputs, and its changes of persistent secrets. First the sealed

@@ -8,8 +8,10 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -71,6 +73,10 @@ type Config struct {
 	Dir      string // for work directories; of this executor alone, and made if missing
 	Node     string // this executor's name, for claims and audit
 
+	Isolation Isolation        // IsolationSandbox when ""
+	Limits    Limits           // of the sandbox; its defaults where one is 0
+	Own       []netip.AddrPort // where Airlock itself listens: no egress policy leads there
+
 	MaxRunning int   // executions at once over all private clouds; DefaultMaxRunning when 0
 	MaxOutput  int64 // bytes of output of one execution, 16 a record included; DefaultMaxOutput when 0
 
@@ -88,7 +94,7 @@ const (
 type bounds struct {
 	preparation time.Duration // from the claim until the cmdlet starts
 	grace       time.Duration // from the request to end until the kill
-	grantEnd    time.Duration // until what does not end of a grant is left to itself
+	grantEnd    time.Duration // until what does not end of sessions and connections is left to itself
 	poll        time.Duration // for work that no wake-up told of
 	retry       time.Duration // until the end of an execution is written again, where the store is not to be had
 }
@@ -110,6 +116,9 @@ func New(cfg Config) *Executor {
 	if cfg.MaxOutput == 0 {
 		cfg.MaxOutput = DefaultMaxOutput
 	}
+	cfg.Limits.Memory = cmp.Or(cfg.Limits.Memory, sandbox.DefaultLimits.Memory)
+	cfg.Limits.WorkDirectory = cmp.Or(cfg.Limits.WorkDirectory, sandbox.DefaultLimits.WorkDirectory)
+	cfg.Limits.Threads = cmp.Or(cfg.Limits.Threads, sandbox.DefaultLimits.Threads)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -130,12 +139,10 @@ func (e *Executor) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer e.dirs.Close()
-	none, err := sandbox.NewNone()
-	if err != nil {
+	if e.sandbox, err = openSandbox(e.cfg.Isolation, e.cfg.Limits); err != nil {
 		return err
 	}
-	defer none.Close()
-	e.sandbox = none
+	defer e.sandbox.Close()
 	if err := e.recover(ctx); err != nil {
 		return err
 	}

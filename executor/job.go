@@ -43,6 +43,8 @@ type job struct {
 	room     sandbox.Room
 	grant    domain.Grant
 	endGrant context.CancelFunc
+
+	egressDone <-chan struct{} // closed when nothing is left of the way out; nil where none was opened
 }
 
 // execute carries out an execution that was claimed, to its final state.
@@ -152,7 +154,7 @@ func (j *job) teardown() {
 	for _, part := range []struct {
 		name string
 		end  func() error
-	}{{"processes", j.closeRoom}, {"sessions", j.closeGrant}, {"work directory", func() error { return j.dirs.Remove(j.Execution.ID) }}} {
+	}{{"processes", j.closeRoom}, {"connections", j.closeEgress}, {"sessions", j.closeGrant}, {"work directory", func() error { return j.dirs.Remove(j.Execution.ID) }}} {
 		if err := panics.Catch(part.end); err != nil {
 			j.log.ErrorContext(j.base, "something of the execution is left", "part", part.name, "error", err)
 		}
@@ -166,14 +168,27 @@ func (j *job) closeRoom() error {
 	return j.room.Close()
 }
 
+func (j *job) closeEgress() error {
+	j.kill()
+	if j.egressDone == nil {
+		return nil
+	}
+	return j.await(j.egressDone)
+}
+
 func (j *job) closeGrant() error {
 	j.kill()
 	if j.endGrant == nil {
 		return nil
 	}
 	j.endGrant()
+	return j.await(j.grant.Done)
+}
+
+// await waits for the end of what the execution has, which is bounded so that its private cloud is not held up for ever.
+func (j *job) await(done <-chan struct{}) error {
 	select {
-	case <-j.grant.Done:
+	case <-done:
 		return nil
 	case <-time.After(j.bounds.grantEnd):
 		return fmt.Errorf("not ended within %v", j.bounds.grantEnd)

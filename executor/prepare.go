@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/redact"
@@ -16,7 +17,7 @@ import (
 func (j *job) prepare() (runtime.Prepared, error) {
 	p := runtime.Prepared{Execution: j.Execution, Cloud: j.Cloud}
 	for _, step := range []func(*runtime.Prepared) error{
-		j.checkCloud, j.findPackage, j.markUpdating, j.openSecrets, j.openRoom, j.openGrant,
+		j.checkCloud, j.findPackage, j.markUpdating, j.openSecrets, j.openRoom, j.openGrant, j.openEgress,
 	} {
 		if err := j.stopping.Err(); err != nil {
 			return p, context.Cause(j.stopping)
@@ -108,7 +109,10 @@ func (j *job) openRoom(p *runtime.Prepared) (err error) {
 	if err := j.dirs.Make(j.Execution.ID); err != nil {
 		return err
 	}
-	j.room, err = j.sandbox.Open(j.stopping, j.dirs.Path(j.Execution.ID))
+	j.room, err = j.sandbox.Open(j.stopping, sandbox.Place{
+		Dir: j.dirs.Path(j.Execution.ID), Package: p.Package, Aliases: map[string]string{"vc": j.Cloud.VCenter},
+		Denied: j.denied,
+	})
 	p.Room = j.room
 	return err
 }
@@ -127,7 +131,7 @@ func (j *job) openGrant(p *runtime.Prepared) error {
 			return err
 		}
 	}
-	return nil
+	return j.room.Trust(j.authorities())
 }
 
 // keyLines are the lines of a private key that hold the key. Each is a secret of its own, so that it is found also

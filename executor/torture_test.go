@@ -1,12 +1,17 @@
 package executor_test
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/internal/domain"
@@ -14,33 +19,65 @@ import (
 	"github.com/airlock-run/airlock/packages"
 )
 
-// A package as a vendor writes it, packed, pushed and laid out as Airlock does, misbehaves.
-func TestTorture(t *testing.T) {
-	t.Parallel()
-	h := newHome(t)
+// packTorture packs examples/torture, once for all tests.
+var packTorture = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "airlock-torture-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	packed, err := packages.Pack(context.Background(), "../examples/torture", dir, packages.PackOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(packed.Path)
+})
+
+// pushTorture pushes examples/torture, and has the executor use the repository that it is in.
+func (h *home) pushTorture(t *testing.T) domain.Package {
+	t.Helper()
 	repository, err := packages.Open(filepath.Join(h.dir, "packages"), h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packed, err := packages.Pack(t.Context(), "../examples/torture", t.TempDir(), packages.PackOptions{})
+	packed, err := packTorture()
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkg, err := repository.PushPath(t.Context(), packed.Path)
+	file := filepath.Join(t.TempDir(), "torture.nupkg")
+	if err := os.WriteFile(file, packed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pkg, err := repository.PushPath(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.config.Packages = repository
+	return pkg
+}
+
+// tortured is an execution of one of the package's cmdlets.
+func tortured(pkg domain.Package, cloud int, cmdlet string, parameters ...string) domain.Execution {
+	x := execution(cloud, fmt.Sprint(cmdlet, len(parameters), "-", uuid.NewString()), cmdlet, parameters...)
+	x.Package = domain.PackageRef{Name: pkg.Name, Version: pkg.Version, Digest: pkg.Digest}
+	declared, _ := pkg.Manifest.Cmdlet(cmdlet)
+	for i, a := range x.Parameters {
+		d, _ := declared.Parameter(a.Name)
+		x.Parameters[i].Type = d.Type
+	}
+	return x
+}
+
+// A package as a vendor writes it, packed, pushed and laid out as Airlock does, misbehaves.
+func TestTorture(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	pkg := h.pushTorture(t)
 	b := h.start(t, func(e *executor.Executor) { e.SetBounds(0, 300*time.Millisecond, 0) })
 	run := func(cmdlet string, timeout time.Duration, parameters ...string) domain.Execution {
 		t.Helper()
-		x := execution(1, strings.Join(append(parameters, cmdlet), "-"), cmdlet, parameters...)
-		x.Package, x.Timeout = domain.PackageRef{Name: pkg.Name, Version: pkg.Version, Digest: pkg.Digest}, timeout
-		declared, _ := pkg.Manifest.Cmdlet(cmdlet)
-		for i, a := range x.Parameters {
-			d, _ := declared.Parameter(a.Name)
-			x.Parameters[i].Type = d.Type
-		}
+		x := tortured(pkg, 1, cmdlet, parameters...)
+		x.Timeout = timeout
 		return b.run(x)
 	}
 

@@ -25,6 +25,9 @@ func main() {
 		sdk.Cmdlet[childrenParams]{Name: "Start-Children", Description: "Leaves processes behind.", Run: startChildren},
 		sdk.Cmdlet[hardParams]{Name: "Stop-Hard", Description: "Ends without a word.", Run: stopHard},
 		sdk.Cmdlet[ignoreParams]{Name: "Ignore-Cancel", Description: "Goes on when asked to end.", Run: ignoreCancel},
+		sdk.Cmdlet[networkParams]{Name: "Test-Network", Description: "Says what it reaches.", Run: testNetwork},
+		sdk.Cmdlet[amountParams]{Name: "Use-Memory", Description: "Takes memory.", Run: useMemory},
+		sdk.Cmdlet[amountParams]{Name: "Write-Files", Description: "Fills its work directory.", Run: writeFiles},
 		sdk.Cmdlet[allParams]{Name: "Test-Parameters", Description: "Says what it got.", Run: testParameters},
 	)
 }

@@ -79,4 +79,5 @@ type PrivateCloud struct {
 	VCenter      string // FQDN of the vCenter, VC_ADDRESS to scripts
 	DNSSuffix    string // SddcDnsSuffix
 	AadAuthority string
+	Egress       Egress // what scripts reach beside the private cloud
 }

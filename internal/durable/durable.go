@@ -67,6 +67,12 @@ func PrivateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return CheckPrivateDir(dir)
+}
+
+// CheckPrivateDir says what is wrong with a directory that only its owner, this process's user, may touch. Where there
+// is none, the error is fs.ErrNotExist.
+func CheckPrivateDir(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err

@@ -10,11 +10,15 @@ import (
 )
 
 const cloudColumns = `c.subscription, c.resource_group, c.name, c.location, c.sku, c.network_block, c.cluster_size,
-	c.state, c.updated_by, c.vcenter, c.dns_suffix, c.aad_authority`
+	c.state, c.updated_by, c.vcenter, c.dns_suffix, c.aad_authority, c.egress`
 
 func scanCloud(r scanner) (c domain.PrivateCloud, err error) {
+	var egress string
 	err = r.Scan(&c.ID.Subscription, &c.ID.ResourceGroup, &c.ID.Name, &c.Location, &c.SKU, &c.NetworkBlock, &c.ClusterSize,
-		&c.State, &c.UpdatedBy, &c.VCenter, &c.DNSSuffix, &c.AadAuthority)
+		&c.State, &c.UpdatedBy, &c.VCenter, &c.DNSSuffix, &c.AadAuthority, &egress)
+	if err == nil {
+		c.Egress, err = domain.ParseEgress(egress)
+	}
 	return c, err
 }
 
@@ -41,14 +45,14 @@ func (s *Store) PutPrivateCloud(ctx context.Context, c domain.PrivateCloud) erro
 	}
 	return s.write(ctx, func(t *tx) error {
 		_, err := t.exec(`INSERT INTO private_clouds (key, subscription_key, group_key, subscription, resource_group, name,
-				location, sku, network_block, cluster_size, state, updated_by, vcenter, dns_suffix, aad_authority)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+				location, sku, network_block, cluster_size, state, updated_by, vcenter, dns_suffix, aad_authority, egress)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 			ON CONFLICT (key) DO UPDATE SET location = excluded.location, sku = excluded.sku,
 				network_block = excluded.network_block, cluster_size = excluded.cluster_size, vcenter = excluded.vcenter,
-				dns_suffix = excluded.dns_suffix, aad_authority = excluded.aad_authority`,
+				dns_suffix = excluded.dns_suffix, aad_authority = excluded.aad_authority, egress = excluded.egress`,
 			c.ID.Key(), strings.ToLower(c.ID.Subscription), strings.ToLower(c.ID.ResourceGroup),
 			c.ID.Subscription, c.ID.ResourceGroup, c.ID.Name, c.Location, c.SKU, c.NetworkBlock, c.ClusterSize,
-			c.State, c.UpdatedBy, c.VCenter, c.DNSSuffix, c.AadAuthority)
+			c.State, c.UpdatedBy, c.VCenter, c.DNSSuffix, c.AadAuthority, c.Egress.String())
 		if err != nil {
 			return err
 		}

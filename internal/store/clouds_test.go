@@ -30,6 +30,7 @@ func TestPrivateClouds(t *testing.T) {
 		again := cloud(1)
 		again.ID = domain.CloudID{Subscription: "sub-1", ResourceGroup: "group", Name: "cloud-1"}
 		again.ClusterSize, again.VCenter = 4, "other.example"
+		again.Egress = domain.Egress{To: []domain.Destination{{Host: "mirror.example", Port: 443}, {Host: "::1", Port: 80}}}
 		ok(t, f.PutPrivateCloud(ctx, again))
 		again.ID, again.State = one.ID, domain.CloudUpdating
 		f.reopen()

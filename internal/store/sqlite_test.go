@@ -94,6 +94,21 @@ func TestOpenRefusesForeignFiles(t *testing.T) {
 	want(t, err, errors.ServiceUnavailable)
 }
 
+// A private cloud that an earlier version registered has the egress policy none.
+func TestMigrateEgress(t *testing.T) {
+	t.Parallel()
+	f, _ := onFile(t)
+	id := f.putCloud(1)
+	for _, back := range []string{"ALTER TABLE private_clouds DROP COLUMN egress", "PRAGMA user_version = 1"} {
+		ok(t, f.write(t.Context(), func(t *tx) error { _, err := t.exec(back); return err }))
+	}
+	f.reopen()
+	got, err := f.PrivateCloud(t.Context(), id)
+	ok(t, err)
+	same(t, "migrated", got, cloud(1))
+	same(t, "egress", got.Egress.String(), "none")
+}
+
 // TestNothingRemovedStaysInTheFile looks for secrets in the bytes of the database and its log: in output they are never
 // there to be seen, because SQLite leaves copies of rows in pages where secure_delete does not reach them.
 func TestNothingRemovedStaysInTheFile(t *testing.T) {

@@ -43,7 +43,7 @@ func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}
 	if err != nil {
 		return runtime.End{Err: err}
 	}
-	s, err := start(p.Room, path)
+	s, err := start(p.Room, path, p.Env)
 	for _, fault := range faults {
 		if errors.Is(err, fault) {
 			return runtime.End{Err: errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", fault, Platform)}
@@ -80,13 +80,13 @@ type script struct {
 	socket         *reader
 	stdout, stderr *reader
 	ended          chan struct{} // closed when the process has ended
-	how            string        // then
+	end            sandbox.End   // then
 	stayed         bool          // longer than Linger
 	panicked       chan error    // the first panic
 }
 
 // start starts the executable.
-func start(room sandbox.Room, path string) (_ *script, err error) {
+func start(room sandbox.Room, path string, env []string) (_ *script, err error) {
 	var ours, theirs [3]*os.File // socket, stdout, stderr
 	defer func() {
 		for _, f := range theirs {
@@ -113,7 +113,7 @@ func start(room sandbox.Room, path string) (_ *script, err error) {
 			return nil, err
 		}
 	}
-	process, err := room.Start(sandbox.Command{Path: path, Stdout: theirs[1], Stderr: theirs[2], Files: theirs[:1]})
+	process, err := room.Start(sandbox.Command{Path: path, Env: env, Stdout: theirs[1], Stderr: theirs[2], Files: theirs[:1]})
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	waiting.Go(func() {
 		defer s.cut()
 		defer panics.To(s.giveUp)
-		s.how = s.process.Wait()
+		s.end = s.process.Wait()
 	})
 	reading.Go(func() {
 		defer panics.To(s.giveUp)
@@ -172,10 +172,10 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	default:
 	}
 	if err != nil {
-		return runtime.End{Err: s.explain(err)}
+		return runtime.End{Err: s.explain(err), Limit: s.end.Limit}
 	}
 	if end.Failure != "" {
-		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "%s", end.Failure)}
+		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "%s", end.Failure), Limit: s.end.Limit}
 	}
 	return runtime.End{NamedOutputs: end.NamedOutputs}
 }
@@ -221,7 +221,7 @@ func (s *script) explain(err error) error {
 	case errors.Is(err, errHungUp) && s.stayed:
 		return errors.Because(err, errors.ScriptFailed, "The script closed its connection to Airlock before it reported its end; a cmdlet must leave descriptor %d alone.", wire.FD)
 	case errors.Is(err, errHungUp):
-		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.how)
+		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.end.How)
 	}
 	return err
 }

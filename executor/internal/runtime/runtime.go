@@ -22,6 +22,7 @@ type Prepared struct {
 	Grant     domain.Grant
 	Package   string       // directory of the package's files, read-only
 	Room      sandbox.Room // where processes are started
+	Env       []string     // NAME=value for every process, beside what the room gives
 }
 
 // Host is what a running script speaks to. Its methods are safe for concurrent use and may wait: a script that writes
@@ -38,7 +39,8 @@ type Host interface {
 
 // End is how a script ended by itself.
 type End struct {
-	Err          error // nil: it ended well; else one for users, or the user is pointed to the log
+	Err          error         // nil: it ended well; else one for users, or the user is pointed to the log
+	Limit        sandbox.Limit // the bound of the room that a bad end came of; "" for none
 	NamedOutputs map[string]string
 }
 

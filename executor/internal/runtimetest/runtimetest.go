@@ -167,7 +167,7 @@ func (s Suite) start(t *testing.T, cmdlet string, parameters map[string]string, 
 			t.Fatal(err)
 		}
 	}
-	room, err := none.Open(t.Context(), dir)
+	room, err := none.Open(t.Context(), sandbox.Place{Dir: dir, Package: s.Package})
 	if err != nil {
 		t.Fatal(err)
 	}

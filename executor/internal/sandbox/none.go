@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -19,44 +18,31 @@ import (
 // stands, the pipes and sockets of the room. One that sheds all of that is beyond it. The first process of a room dies
 // with Airlock (PR_SET_PDEATHSIG); what it has started is found by Recover.
 type None struct {
-	boot   string
-	starts chan func()
-	done   chan struct{}
+	boot    string
+	spawner *spawner
 }
 
 // NewNone makes the sandbox. Descriptors that Airlock itself was started with are closed to what it starts from now on.
 func NewNone() (*None, error) {
-	if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("close inherited descriptors to children: %w", err)
+	s, err := newSpawner()
+	if err != nil {
+		return nil, err
 	}
-	n := &None{boot: bootID(), starts: make(chan func()), done: make(chan struct{})}
-	go n.thread()
-	return n, nil
-}
-
-// thread starts all processes: the signal of PR_SET_PDEATHSIG comes when the thread that started a process ends, so
-// that thread has to live as long as the sandbox.
-func (n *None) thread() {
-	defer close(n.done)
-	goruntime.LockOSThread()
-	for start := range n.starts {
-		start()
-	}
+	return &None{bootID(), s}, nil
 }
 
 // Close implements Sandbox.
 func (n *None) Close() error {
-	close(n.starts)
-	<-n.done
+	n.spawner.close()
 	return nil
 }
 
 // Open implements Sandbox.
-func (n *None) Open(_ context.Context, dir string) (Room, error) {
-	if !filepath.IsAbs(dir) {
-		return nil, fmt.Errorf("the work directory %s is not absolute", dir)
+func (n *None) Open(_ context.Context, p Place) (Room, error) {
+	if !filepath.IsAbs(p.Dir) {
+		return nil, fmt.Errorf("the work directory %s is not absolute", p.Dir)
 	}
-	return &room{none: n, dir: dir}, nil
+	return &room{none: n, dir: p.Dir}, nil
 }
 
 type room struct {
@@ -65,6 +51,7 @@ type room struct {
 
 	mu        sync.Mutex
 	processes []*child
+	trust     []string // the variable for Trust
 	pipes     []string // that its processes were given
 	listeners []net.Listener
 }
@@ -81,28 +68,35 @@ func (r *room) Listen(string, int) (net.Listener, error) {
 	return l, nil
 }
 
+// Trust implements Room.
+func (r *room) Trust(authorities []byte) error {
+	path := filepath.Join(r.dir, authoritiesFile)
+	if err := os.WriteFile(path, authorities, 0o600); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trust = []string{"SSL_CERT_FILE=" + path}
+	return nil
+}
+
 func (r *room) Start(c Command) (Process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
 	}
 	defer null.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	home := filepath.Join(r.dir, Home)
 	attr := &os.ProcAttr{
-		Dir: home,
-		Env: []string{
-			"HOME=" + home,
-			"TMPDIR=" + filepath.Join(r.dir, Tmp),
-			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			"LANG=C.UTF-8",
-		},
+		Dir:   home,
+		Env:   slices.Concat(environment(home, filepath.Join(r.dir, Tmp)), r.trust, c.Env),
 		Files: append([]*os.File{null, c.Stdout, c.Stderr}, c.Files...),
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.pipes = append(r.pipes, pipesOf(attr.Files)...)
-	p, err := r.none.start(c.Path, attr)
+	p, err := r.none.spawner.start(c.Path, []string{c.Path}, attr)
 	if err != nil {
 		return nil, err
 	}
@@ -115,16 +109,6 @@ func (r *room) Start(c Command) (Process, error) {
 		return nil, err
 	}
 	return ch, nil
-}
-
-func (n *None) start(path string, attr *os.ProcAttr) (p *os.Process, err error) {
-	done := make(chan struct{})
-	n.starts <- func() {
-		defer close(done)
-		p, err = os.StartProcess(path, []string{path}, attr)
-	}
-	<-done
-	return p, err
 }
 
 // Close implements Room.
@@ -161,9 +145,9 @@ type child struct {
 	reaped bool
 }
 
-func (c *child) Wait() string {
+func (c *child) Wait() End {
 	_ = c.reap()
-	return c.how
+	return End{How: c.how}
 }
 
 // reap waits for the process and takes it from the kernel's table only when its session is swept: as long as it
@@ -180,16 +164,22 @@ func (c *child) reap() error {
 		defer c.mu.Unlock()
 		c.reaped = true
 		state, err := c.process.Wait()
-		switch status, _ := state.Sys().(syscall.WaitStatus); {
-		case err != nil:
+		if err != nil {
 			c.how = err.Error()
-		case status.Signaled():
-			c.how = "signal: " + status.Signal().String()
-		default:
-			c.how = fmt.Sprintf("exit code %d", state.ExitCode())
+			return
 		}
+		status, _ := state.Sys().(syscall.WaitStatus)
+		c.how = how(status)
 	})
 	return c.left
+}
+
+// how says in words how a process ended.
+func how(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return "signal: " + status.Signal().String()
+	}
+	return fmt.Sprintf("exit code %d", status.ExitStatus())
 }
 
 func (c *child) Kill() {

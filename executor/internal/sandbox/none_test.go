@@ -13,11 +13,9 @@ import (
 	"github.com/airlock-run/airlock/executor/internal/sandboxtest"
 )
 
-func open() (sandbox.Sandbox, error) { return sandbox.NewNone() }
+var none = sandboxtest.Suite{Name: "none", Children: true, Open: func() (sandbox.Sandbox, error) { return sandbox.NewNone() }}
 
-func TestMain(m *testing.M) { sandboxtest.Main(m, open) }
-
-func TestNone(t *testing.T) { sandboxtest.Run(t, open) }
+func TestNone(t *testing.T) { sandboxtest.Run(t, none) }
 
 // A record can name a pid that has become somebody else's.
 func TestRecoverLeavesOthersAlone(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -44,7 +45,11 @@ func child() {
 	case "leave":
 		descendant(behaviour[1])
 	case "stay":
-		descendant(behaviour[1])
+		if behaviour[1] == "alone" {
+			hold(filepath.Join(os.Getenv("TMPDIR"), lock))
+		} else {
+			descendant(behaviour[1])
+		}
 		fmt.Println("ready")
 		select {}
 	case "sleep":
@@ -128,13 +133,14 @@ func hold(path string) {
 }
 
 // server is an Airlock that is going to be killed: it starts a process, and waits.
-func server(open Open) {
-	dir, exe, kind := os.Args[1], os.Args[2], os.Args[3]
-	s, err := open()
+func server(suites []Suite) {
+	dir, exe, kind := os.Args[2], os.Args[3], os.Args[4]
+	suite := suites[slices.IndexFunc(suites, func(s Suite) bool { return s.Name == os.Args[1] })]
+	s, err := suite.Open()
 	if err != nil {
 		fatal(err)
 	}
-	r, err := s.Open(context.Background(), dir)
+	r, err := s.Open(context.Background(), sandbox.Place{Dir: dir, Package: filepath.Dir(exe), Runtime: suite.Runtime})
 	if err != nil {
 		fatal(err)
 	}

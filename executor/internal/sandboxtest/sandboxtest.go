@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,16 +21,21 @@ import (
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 )
 
-// Open makes the sandbox that is tested.
-type Open func() (sandbox.Sandbox, error)
+// Suite is what is tested.
+type Suite struct {
+	Name     string
+	Open     func() (sandbox.Sandbox, error)
+	Children bool     // programs may start others
+	Runtime  []string // what the test binary needs to run
+}
 
 // Main is the TestMain of a package that calls Run.
-func Main(m *testing.M, open Open) {
+func Main(m *testing.M, suites ...Suite) {
 	switch filepath.Base(os.Args[0]) {
 	case childName:
 		child()
 	case serverName:
-		server(open)
+		server(suites)
 	default:
 		os.Exit(m.Run())
 	}
@@ -41,15 +47,15 @@ const (
 )
 
 // Run runs the suite.
-func Run(t *testing.T, open Open) {
-	t.Run("gives the process nothing but what it should have", func(t *testing.T) { testBare(t, open) })
-	t.Run("says how a process ended", func(t *testing.T) { testHow(t, open) })
-	t.Run("ends descendants with the process", func(t *testing.T) { testDescendants(t, open) })
-	t.Run("kills", func(t *testing.T) { testKill(t, open) })
-	t.Run("close ends what runs", func(t *testing.T) { testClose(t, open) })
-	t.Run("leads to the listeners", func(t *testing.T) { testListen(t, open) })
-	t.Run("an executable that is none", func(t *testing.T) { testNoExecutable(t, open) })
-	t.Run("recovers what a killed server left", func(t *testing.T) { testRecover(t, open) })
+func Run(t *testing.T, s Suite) {
+	t.Run("gives the process nothing but what it should have", s.testBare)
+	t.Run("says how a process ended", s.testHow)
+	t.Run("ends descendants with the process", s.testDescendants)
+	t.Run("kills", s.testKill)
+	t.Run("close ends what runs", s.testClose)
+	t.Run("leads to the listeners", s.testListen)
+	t.Run("an executable that is none", s.testNoExecutable)
+	t.Run("recovers what a killed server left", s.testRecover)
 }
 
 // room is a room with a work directory.
@@ -58,28 +64,38 @@ type room struct {
 	t   *testing.T
 	dir string
 	exe string
+
+	mu      sync.Mutex
+	denials []sandbox.Denial
 }
 
-func newRoom(t *testing.T, open Open) *room {
+func (r *room) denied(d sandbox.Denial) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.denials = append(r.denials, d)
+}
+
+func (s Suite) newRoom(t *testing.T) *room {
 	t.Helper()
-	s, err := open()
+	sb, err := s.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := workDir(t)
-	r, err := s.Open(context.Background(), dir)
-	if err != nil {
+	dir, exe := workDir(t), program(t, childName)
+	r := &room{t: t, dir: dir, exe: exe}
+	place := sandbox.Place{Dir: dir, Package: filepath.Dir(exe), Runtime: s.Runtime, Denied: r.denied}
+	if r.Room, err = sb.Open(context.Background(), place); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error("close:", err)
 		}
-		if err := s.Close(); err != nil {
+		if err := sb.Close(); err != nil {
 			t.Error("close the sandbox:", err)
 		}
 	})
-	return &room{Room: r, t: t, dir: dir, exe: program(t, childName)}
+	return r
 }
 
 // workDir makes a work directory as the executor does.
@@ -108,8 +124,13 @@ func program(t *testing.T, name string) string {
 	return path
 }
 
-// kinds are the ways in which a descendant can go off.
-var kinds = []string{"same", "group", "session", "daemon", "detached"}
+// kinds are the ways in which a descendant can go off; alone is the process itself.
+func (s Suite) kinds() []string {
+	if !s.Children {
+		return []string{"alone"}
+	}
+	return []string{"same", "group", "session", "daemon", "detached"}
+}
 
 // start starts the child with a behaviour. What it and its descendants write comes out of the pipe, which ends when
 // the last of them has ended.
@@ -167,7 +188,7 @@ func wantGone(t *testing.T, dir string, r io.Reader) {
 	}
 }
 
-func testBare(t *testing.T, open Open) {
+func (s Suite) testBare(t *testing.T) {
 	// A secret of the server's own in the environment, and a descriptor that is open in it without close-on-exec.
 	t.Setenv("AIRLOCK_TOKEN", "of the server")
 	leak, err := syscall.Open(os.DevNull, syscall.O_RDONLY, 0)
@@ -175,7 +196,7 @@ func testBare(t *testing.T, open Open) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(leak)
-	r := newRoom(t, open)
+	r := s.newRoom(t)
 	p, out := r.start("describe")
 	var got description
 	if err := json.Unmarshal([]byte(readLine(t, out)), &got); err != nil {
@@ -212,21 +233,25 @@ func testBare(t *testing.T, open Open) {
 	}
 }
 
-func testHow(t *testing.T, open Open) {
-	r := newRoom(t, open)
+func (s Suite) testHow(t *testing.T) {
+	r := s.newRoom(t)
 	for behaviour, want := range map[string]string{"exit 0": "exit code 0", "exit 3": "exit code 3", "kill": "signal: killed"} {
 		p, _ := r.start(strings.Fields(behaviour)...)
-		if got := p.Wait(); got != want {
+		if got := p.Wait().How; got != want {
 			t.Errorf("%s: %q", behaviour, got)
 		}
 	}
 }
 
-func testDescendants(t *testing.T, open Open) {
-	for _, kind := range kinds {
-		r := newRoom(t, open)
+func (s Suite) testDescendants(t *testing.T) {
+	if !s.Children {
+		s.testNoDescendants(t)
+		return
+	}
+	for _, kind := range s.kinds() {
+		r := s.newRoom(t)
 		p, out := r.start("leave", kind)
-		if got := p.Wait(); got != "exit code 0" {
+		if got := p.Wait().How; got != "exit code 0" {
 			t.Errorf("%s: %s", kind, got)
 		}
 		if kind != "same" { // may be beyond Wait, but not beyond Close
@@ -238,21 +263,38 @@ func testDescendants(t *testing.T, open Open) {
 	}
 }
 
-func testKill(t *testing.T, open Open) {
-	r := newRoom(t, open)
-	p, out := r.start("stay", "same")
+// testNoDescendants sees that an attempt to start a program fails, and is reported before it has.
+func (s Suite) testNoDescendants(t *testing.T) {
+	r := s.newRoom(t)
+	p, out := r.start("leave", "same")
+	if line := readLine(t, out); !strings.Contains(line, "operation not permitted") {
+		t.Errorf("the child says %q", line)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.denials) == 0 || r.denials[0].Call != "clone" {
+		t.Errorf("reported: %+v", r.denials)
+	}
+	if got := p.Wait().How; got != "exit code 1" {
+		t.Error(got)
+	}
+}
+
+func (s Suite) testKill(t *testing.T) {
+	r := s.newRoom(t)
+	p, out := r.start("stay", s.kinds()[0])
 	readLine(t, out)
 	p.Kill()
-	if got := p.Wait(); got != "signal: killed" {
+	if got := p.Wait().How; got != "signal: killed" {
 		t.Error(got)
 	}
 	wantGone(t, r.dir, out)
 	p.Kill()
 }
 
-func testClose(t *testing.T, open Open) {
-	for _, kind := range kinds {
-		r := newRoom(t, open)
+func (s Suite) testClose(t *testing.T) {
+	for _, kind := range s.kinds() {
+		r := s.newRoom(t)
 		_, one := r.start("stay", kind)
 		_, two := r.start("stay", kind)
 		readLine(t, one)
@@ -268,8 +310,8 @@ func testClose(t *testing.T, open Open) {
 	}
 }
 
-func testListen(t *testing.T, open Open) {
-	r := newRoom(t, open)
+func (s Suite) testListen(t *testing.T) {
+	r := s.newRoom(t)
 	l, err := r.Listen("vc.example.test", 443)
 	if err != nil {
 		t.Fatal(err)
@@ -294,8 +336,8 @@ func testListen(t *testing.T, open Open) {
 	}
 }
 
-func testNoExecutable(t *testing.T, open Open) {
-	r := newRoom(t, open)
+func (s Suite) testNoExecutable(t *testing.T) {
+	r := s.newRoom(t)
 	path := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(path, []byte("not an executable"), 0o755); err != nil {
 		t.Fatal(err)
@@ -312,8 +354,8 @@ func testNoExecutable(t *testing.T, open Open) {
 	}
 }
 
-func testRecover(t *testing.T, open Open) {
-	for _, kind := range kinds {
+func (s Suite) testRecover(t *testing.T) {
+	for _, kind := range s.kinds() {
 		if kind == "detached" {
 			continue // cannot be told any more from somebody who looks at what was left
 		}
@@ -322,7 +364,7 @@ func testRecover(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := exec.Command(program(t, serverName), dir, program(t, childName), kind)
+		server := exec.Command(program(t, serverName), s.Name, dir, program(t, childName), kind)
 		server.Stdout, server.Stderr = in, os.Stderr
 		if err := server.Start(); err != nil {
 			t.Fatal(err)
@@ -337,18 +379,18 @@ func testRecover(t *testing.T, open Open) {
 			t.Fatal(err)
 		}
 		_ = server.Wait()
-		s, err := open()
+		sb, err := s.Open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Recover(dir); err != nil {
+		if err := sb.Recover(dir); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 		wantGone(t, dir, lines)
-		if err := s.Recover(dir); err != nil {
+		if err := sb.Recover(dir); err != nil {
 			t.Errorf("%s, again: %v", kind, err)
 		}
-		if err := s.Close(); err != nil {
+		if err := sb.Close(); err != nil {
 			t.Error(err)
 		}
 		out.Close()

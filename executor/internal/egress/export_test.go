@@ -1,0 +1,4 @@
+package egress
+
+// ServeIdle is Serve with another idle time.
+var ServeIdle = serve

@@ -1,0 +1,227 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/airlock-run/airlock/executor/internal/sandbox/cgroup"
+	"github.com/airlock-run/airlock/executor/internal/sandbox/seccomp"
+	"github.com/airlock-run/airlock/executor/internal/sandbox/stage"
+)
+
+// Limits are the bounds of a room; 0 stands for the value in DefaultLimits.
+type Limits struct {
+	Memory        int64 // bytes
+	Threads       int
+	Files         int   // open at once, in a process
+	WorkDirectory int64 // bytes on disk, measured ten times a second: what is written until then is beyond it
+}
+
+// DefaultLimits are the bounds of a room where nobody says otherwise. Go with thousands of goroutines, and pwsh, do
+// with a tenth of the threads.
+var DefaultLimits = Limits{Memory: 2 << 30, Threads: 1024, Files: 4096, WorkDirectory: 25e9}
+
+// Isolated is the sandbox. A room is a set of namespaces with a first process of Airlock's own (package stage): its
+// user, processes, mounts, network, IPC and host name are the room's alone. In it are the work directory, the package,
+// what the runtime needs and next to nothing else; every address is the room's own, and where nobody listens there,
+// refuses. The programs run without capabilities, under Landlock and a filter of system calls (package seccomp), and
+// have the right to be themselves only: every attempt to start a process or to execute a program is refused and
+// reported.
+//
+// As root, a room has a user of its own that no other room or program has; else it has Airlock's user.
+type Isolated struct {
+	limits  Limits
+	boot    string
+	filter  []byte
+	spawner *spawner
+	groups  *cgroup.Parent // nil where there are none
+}
+
+// NewIsolated makes the sandbox. What it needs of the kernel is what Probe says; a room lacking that does not open.
+func NewIsolated(l Limits) (*Isolated, error) {
+	l.Memory = or(l.Memory, DefaultLimits.Memory)
+	l.Threads = or(l.Threads, DefaultLimits.Threads)
+	l.Files = or(l.Files, DefaultLimits.Files)
+	l.WorkDirectory = or(l.WorkDirectory, DefaultLimits.WorkDirectory)
+	filter, err := seccomp.Filter()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSpawner()
+	if err != nil {
+		return nil, err
+	}
+	groups, _ := cgroup.Find() // Probe tells why there are none
+	return &Isolated{l, bootID(), filter, s, groups}, nil
+}
+
+func or[T comparable](value, other T) T {
+	var zero T
+	if value == zero {
+		return other
+	}
+	return value
+}
+
+// Close implements Sandbox.
+func (s *Isolated) Close() error {
+	s.spawner.close()
+	return nil
+}
+
+// The user of a room, as it sees itself.
+const roomID = 1000
+
+// Outside, a room of root's is one of the users that systemd documents as free for any use, UIDS-GIDS.md:
+// 1879048192 to 2147483647.
+const (
+	firstID = 1879048192
+	lastID  = 2147483647
+)
+
+// capabilities are what the stage needs, in its own user namespace.
+var capabilities = []uintptr{
+	unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN,
+	unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE,
+}
+
+// Open implements Sandbox.
+func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
+	if !filepath.IsAbs(p.Dir) || !filepath.IsAbs(p.Package) {
+		return nil, fmt.Errorf("the work directory %s or the package %s is not absolute", p.Dir, p.Package)
+	}
+	r := &isolatedRoom{
+		sandbox: s, place: p, gone: make(chan struct{}), answers: make(chan answer),
+		over: make(chan struct{}), processes: map[int]*isolatedProcess{}, names: newNames(p.Aliases),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	layout := stage.Layout{
+		Home: filepath.Join(p.Dir, Home), Tmp: filepath.Join(p.Dir, Tmp), Etc: filepath.Join(p.Dir, etc),
+		Package: p.Package, Runtime: p.Runtime, Mountpoint: p.Dir,
+	}
+	user := os.Getuid()
+	group := os.Getgid()
+	if user == 0 {
+		layout.ID = roomID
+		user = firstID + rand.IntN(lastID-firstID+1)
+		group = user
+		for _, dir := range []string{layout.Home, layout.Tmp} {
+			if err := os.Lchown(dir, user, group); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := r.writeEtc(); err != nil {
+		return nil, err
+	}
+	if err := r.enter(user, group); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, r.killAll)
+	defer stop()
+	if _, err := r.ask(stage.Make(layout)); err != nil {
+		return nil, err
+	}
+	return r, ctx.Err()
+}
+
+// enter starts the stage, as a user of the machine.
+func (r *isolatedRoom) enter(user, group int) error {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	r.control = ours
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	r.init, err = r.sandbox.spawner.start("/proc/self/exe", []string{stage.Name}, &os.ProcAttr{
+		Dir: "/", Env: stage.Env, Files: []*os.File{null, null, null, theirs},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
+				unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
+			UidMappings:                []syscall.SysProcIDMap{{ContainerID: roomID, HostID: user, Size: 1}},
+			GidMappings:                []syscall.SysProcIDMap{{ContainerID: roomID, HostID: group, Size: 1}},
+			GidMappingsEnableSetgroups: os.Getuid() == 0,
+			AmbientCaps:                capabilities,
+			Setsid:                     true,
+			Pdeathsig:                  syscall.SIGKILL,
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("make the room's namespaces: %w", err)
+	}
+	if err := r.record(); err != nil {
+		return err
+	}
+	r.work.Go(func() {
+		_, _ = r.init.Wait()
+		close(r.gone)
+	})
+	r.work.Go(r.hear)
+	return nil
+}
+
+// socketPair makes a pair of sockets that keep messages apart; reading from the first one needs no thread.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = os.NewFile(uintptr(fds[1]), "stage")
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		theirs.Close()
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "control"), theirs, nil
+}
+
+// groupName names the control group of a room.
+func groupName(dir string) string { return "airlock-" + filepath.Base(dir) }
+
+// record writes down the stage, for Recover.
+func (r *isolatedRoom) record() error {
+	p, _ := look(r.init.Pid)
+	line := fmt.Sprintf("%d %d %s\n", r.init.Pid, p.start, r.sandbox.boot)
+	return os.WriteFile(recordPath(r.place.Dir), []byte(line), 0o600)
+}
+
+// Recover implements Sandbox. Everything in a room dies with its stage, and that with the Airlock that started it;
+// Recover sees to it that this is over.
+func (s *Isolated) Recover(dir string) error {
+	ids, _ := readRecord(dir)
+	for _, id := range ids {
+		if id.boot != s.boot {
+			continue
+		}
+		err := sweep(func(p process) bool { return p.pid == id.pid && p.start == id.start })
+		if err != nil {
+			return err
+		}
+	}
+	if s.groups != nil {
+		if err := s.groups.Remove(groupName(dir)); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(recordPath(dir))
+}
+
+// patience is how long the kernel may take to end a room.
+const patience = 10 * time.Second

@@ -1,0 +1,52 @@
+package sandbox_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/executor/internal/sandboxtest"
+)
+
+var isolated = sandboxtest.Suite{Name: "isolated", Runtime: libraries(), Open: func() (sandbox.Sandbox, error) {
+	return sandbox.NewIsolated(sandbox.Limits{})
+}}
+
+// libraries are what a dynamic executable, such as a test binary with the race detector, needs.
+func libraries() (paths []string) {
+	for _, path := range []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64"} {
+		if _, err := os.Lstat(path); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func TestMain(m *testing.M) { sandboxtest.Main(m, none, isolated) }
+
+func TestIsolated(t *testing.T) { sandboxtest.Run(t, isolated) }
+
+// ordinary is the user, nobody's, that tests run as again.
+const ordinary = 65534
+
+// TestAsOrdinaryUser runs the tests of the isolated sandbox as somebody else than root.
+func TestAsOrdinaryUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("this is one already")
+	}
+	exe, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exe.Close()
+	again := exec.Command("/proc/self/exe", "-test.run=^TestIsolated", "-test.count=1", "-test.v")
+	again.Env = append(os.Environ(), "HOME=/nonexistent")
+	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+	out, err := again.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestIsolated") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
