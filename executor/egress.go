@@ -62,17 +62,24 @@ var rootFiles = []string{
 // authorities are the certificate authorities that the script trusts: that of its own endpoints, and where it reaches
 // anything else, the machine's.
 func (j *job) authorities() []byte {
-	own := j.grant.CA
 	if j.cfg.Isolation != IsolationNone && j.Cloud.Egress.None() {
-		return own
+		return j.grant.CA
 	}
+	all, found := withRoots(j.grant.CA)
+	if !found {
+		j.log.WarnContext(j.base, "this machine has no certificate authorities of the public web: scripts trust none", "looked for", rootFiles)
+	}
+	return all
+}
+
+// withRoots adds the machine's authorities, where it has some.
+func withRoots(own []byte) (all []byte, found bool) {
 	for _, path := range rootFiles {
 		if roots, err := os.ReadFile(path); err == nil {
-			return slices.Concat(own, []byte("\n"), roots)
+			return slices.Concat(own, []byte("\n"), roots), true
 		}
 	}
-	j.log.WarnContext(j.base, "this machine has no certificate authorities of the public web: scripts trust none", "looked for", rootFiles)
-	return own
+	return own, false
 }
 
 // denied takes the report of a process that the script was not allowed to start.

@@ -20,6 +20,9 @@ func (e *Executor) SetBounds(preparation, grace, retry time.Duration) {
 	}
 }
 
+// WithRoots is what scripts trust that reach more than their private cloud.
+var WithRoots = withRoots
+
 // WrapRuntime puts a runtime around the one of Go packages.
 func (e *Executor) WrapRuntime(wrap func(runtime.Runtime) runtime.Runtime) {
 	e.runtimes[manifest.Go] = wrap(e.runtimes[manifest.Go])

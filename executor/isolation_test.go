@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/airlock-run/airlock/executor"
+	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 )
@@ -171,6 +174,28 @@ func (t *trail) actionsOf(id, action string) (targets []string) {
 		}
 	}
 	return targets
+}
+
+// A script that reaches other servers than Airlock's trusts the machine's authorities beside that of the execution.
+func TestAuthorities(t *testing.T) {
+	t.Parallel()
+	own, _, err := ca.Issue(ca.Request{Name: "of an execution", Hosts: []string{"vc"}, Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, found := executor.WithRoots(own)
+	if !found {
+		t.Skip("this machine has no authorities of the public web")
+	}
+	count := func(pem []byte) int {
+		return strings.Count(string(pem), "-----BEGIN CERTIFICATE-----\n")
+	}
+	if n := count(all); n < count(own)+10 || !strings.HasPrefix(string(all), string(own)) {
+		t.Errorf("%d certificates", n)
+	}
+	if pool := x509.NewCertPool(); !pool.AppendCertsFromPEM(all) {
+		t.Error("they cannot be read")
+	}
 }
 
 // A process that a script tries to start is refused, and everybody who should know learns of it.
