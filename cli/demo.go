@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,9 +50,9 @@ func (a *app) demo(ctx context.Context, pkg string, keep bool) (err error) {
 	t.title("Airlock demo: a simulated private cloud, a package, and its whole life through the ARM API")
 	t.step("A simulated private cloud and a server")
 	cfg := installationConfig{dir: dir, listen: "127.0.0.1:0", clouds: 1, isolation: executor.IsolationSandbox, log: slog.New(slog.NewTextHandler(logFile, nil))}
-	if missing := missingForIsolation(ctx); len(missing) > 0 {
+	if missing := missingForIsolation(ctx); missing != "" {
 		cfg.isolation = executor.IsolationNone
-		t.detail("scripts are NOT isolated: this machine lacks %s (`airlock doctor` says more)", strings.Join(missing, ", "))
+		t.detail("scripts are NOT isolated: this machine lacks %s (`airlock doctor` says more)", missing)
 	} else {
 		t.detail("scripts run in a sandbox: they reach their private cloud through Airlock, and nothing else")
 	}

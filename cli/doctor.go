@@ -86,10 +86,19 @@ func (a *app) printChecks(checks []check) error {
 	if err := a.printTable([]string{"", "", "FEATURE", "WITHOUT IT"}, rows); err != nil {
 		return err
 	}
+	var fixes []string // each once: much of what is missing is often missing for one reason
+	names := map[string][]string{}
 	for _, c := range checks {
-		if !c.Found {
-			fmt.Fprintf(a.stdout, "\n%s\n  %s\n", c.Name, c.Fix)
+		if c.Found {
+			continue
 		}
+		if names[c.Fix] == nil {
+			fixes = append(fixes, c.Fix)
+		}
+		names[c.Fix] = append(names[c.Fix], c.Name)
+	}
+	for _, fix := range fixes {
+		fmt.Fprintf(a.stdout, "\n%s\n  %s\n", strings.Join(names[fix], ", "), fix)
 	}
 	return nil
 }

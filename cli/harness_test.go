@@ -104,7 +104,7 @@ func (l *lockedBuffer) String() string {
 
 // isolation is what this machine can do for scripts.
 var isolation = sync.OnceValue(func() executor.Isolation {
-	if len(missingForIsolation(context.Background())) > 0 {
+	if missingForIsolation(context.Background()) != "" {
 		return executor.IsolationNone
 	}
 	return executor.IsolationSandbox

@@ -100,7 +100,7 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 	}
 	r := &isolatedRoom{
 		sandbox: s, place: p, gone: make(chan struct{}), answers: make(chan answer),
-		over: make(chan struct{}), processes: map[int]*isolatedProcess{}, names: newNames(p.Aliases),
+		over: make(chan struct{}), bounded: make(chan struct{}), processes: map[int]*isolatedProcess{}, names: newNames(p.Aliases),
 	}
 	defer func() {
 		if err != nil {
@@ -123,10 +123,10 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 			}
 		}
 	}
-	if err := r.writeEtc(); err != nil {
+	if err := r.enter(user, group); err != nil {
 		return nil, err
 	}
-	if err := r.enter(user, group); err != nil {
+	if err := r.writeEtc(); err != nil { // while the stage comes up
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, r.killAll)
@@ -166,15 +166,33 @@ func (r *isolatedRoom) enter(user, group int) error {
 	if err != nil {
 		return fmt.Errorf("make the room's namespaces: %w", err)
 	}
-	if err := r.record(); err != nil {
-		return err
-	}
 	r.work.Go(func() {
 		_, _ = r.init.Wait()
 		close(r.gone)
 	})
 	r.work.Go(r.hear)
-	return nil
+	r.work.Go(func() {
+		defer close(r.bounded)
+		r.boundErr = r.bound()
+	})
+	return r.record()
+}
+
+// bound puts the stage, and with it what it starts, into a control group. That can wait for the kernel for a long time
+// (up to 30 ms were seen), so it goes on beside all else, and Start waits for it.
+func (r *isolatedRoom) bound() (err error) {
+	s := r.sandbox
+	if s.groups == nil {
+		return nil
+	}
+	g, err := s.groups.Make(groupName(r.place.Dir), cgroup.Bounds{Memory: s.limits.Memory, Threads: s.limits.Threads + stageThreads})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.group = g
+	r.mu.Unlock()
+	return g.Add(r.init.Pid)
 }
 
 // socketPair makes a pair of sockets that keep messages apart; reading from the first one needs no thread.

@@ -50,3 +50,15 @@ func TestAsOrdinaryUser(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestIsolatedProbe sees that the probe finds what the tests before it have used.
+func TestIsolatedProbe(t *testing.T) {
+	for _, f := range sandbox.Probe(t.Context()) {
+		if f.Needed && !f.Found {
+			t.Errorf("%s was not found (%s)", f.Name, f.Lost)
+		}
+		if f.Lost == "" || f.Fix == "" {
+			t.Errorf("%s does not say what is lost without it, or how to get it", f.Name)
+		}
+	}
+}

@@ -145,8 +145,6 @@ func (r *isolatedRoom) boundProcess(pid int) error {
 	r.mu.Unlock()
 	if group == nil {
 		limits[unix.RLIMIT_DATA] = beyond(l.Memory)
-	} else if err := group.Add(pid); err != nil {
-		return err
 	}
 	for resource, most := range limits {
 		if err := limitResource(pid, resource, uint64(most)); err != nil {

@@ -27,7 +27,10 @@ type isolatedRoom struct {
 	answers chan answer    // of the stage
 	gone    chan struct{}  // closed when the stage, and so all of the room, is gone
 	over    chan struct{}  // closed by Close
+	bounded chan struct{}  // closed when bound has returned
 	work    sync.WaitGroup // the room's goroutines
+
+	boundErr error // then
 
 	asking sync.Mutex // one request at a time
 
@@ -143,7 +146,6 @@ func (r *isolatedRoom) hear() {
 func (r *isolatedRoom) Listen(host string, port int) (net.Listener, error) {
 	r.mu.Lock()
 	ip, err := r.names.of(host)
-	hosts := r.names.file()
 	r.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -161,7 +163,10 @@ func (r *isolatedRoom) Listen(host string, port int) (net.Listener, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.listeners = append(r.listeners, l)
-	return l, r.writeEtcFile("hosts", hosts)
+	if r.watching {
+		err = r.writeHosts()
+	}
+	return l, err
 }
 
 // Trust implements Room.
@@ -186,12 +191,16 @@ func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.bound(); err != nil {
-		return nil, err
+	if <-r.bounded; r.boundErr != nil {
+		return nil, fmt.Errorf("bound the room: %w", r.boundErr)
 	}
 	r.mu.Lock()
 	env := slices.Concat(environment(stage.Home, stage.Tmp), r.trust, c.Env)
+	err = r.writeHosts()
 	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	files := []int{int(c.Stdout.Fd()), int(c.Stderr.Fd())}
 	for _, f := range c.Files {
 		files = append(files, int(f.Fd()))
@@ -237,17 +246,6 @@ func (r *isolatedRoom) inside(path string) (string, error) {
 		}
 	}
 	return "", errors.New("it lies neither in the package nor in the runtime")
-}
-
-// bound makes the room's control group, once.
-func (r *isolatedRoom) bound() (err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.sandbox
-	if s.groups != nil && r.group == nil && !r.closed {
-		r.group, err = s.groups.Make(groupName(r.place.Dir), cgroup.Bounds{Memory: s.limits.Memory, Threads: s.limits.Threads})
-	}
-	return err
 }
 
 // killAll kills the stage, and with it the room.
@@ -308,14 +306,11 @@ const etc = "etc"
 // writeEtc makes /etc: names are looked up in its files only (nsswitch.conf(5)).
 func (r *isolatedRoom) writeEtc() error {
 	dir := filepath.Join(r.place.Dir, etc)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
-	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask
 		return err
 	}
 	for name, text := range map[string]string{
-		"hosts":         r.names.file(),
+		"hosts":         "",
 		"nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 		"resolv.conf":   "",
 		"passwd":        fmt.Sprintf("airlock:x:%d:%d:Airlock:%s:/nonexistent\n", roomID, roomID, stage.Home),
@@ -328,10 +323,13 @@ func (r *isolatedRoom) writeEtc() error {
 	return nil
 }
 
+func (r *isolatedRoom) writeHosts() error { return r.writeEtcFile("hosts", r.names.file()) }
+
 func (r *isolatedRoom) writeEtcFile(name, text string) error {
-	path := filepath.Join(r.place.Dir, etc, name)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	f, err := os.OpenFile(filepath.Join(r.place.Dir, etc, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
 		return err
 	}
-	return os.Chmod(path, 0o644)
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Chmod(0o644), f.Close())
 }
