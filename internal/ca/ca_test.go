@@ -3,7 +3,6 @@ package ca_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"testing"
 	"time"
 
@@ -32,12 +31,24 @@ func TestOnlyTheHostsOfTheRequestAreTrusted(t *testing.T) {
 	} {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(c.authority)
-		server, client := net.Pipe()
-		ended := make(chan error, 1)
-		go func() { ended <- tls.Server(server, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake() }()
-		err := tls.Client(client, &tls.Config{RootCAs: roots, ServerName: c.host}).Handshake()
-		client.Close()
+		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if conn, err := l.Accept(); err == nil {
+				_ = conn.(*tls.Conn).HandshakeContext(t.Context())
+				conn.Close()
+			}
+		}()
+		conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: roots, ServerName: c.host})
+		if err == nil {
+			conn.Close()
+		}
 		<-ended
+		l.Close()
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
