@@ -62,12 +62,12 @@ func payload(fsys fs.FS) (files []string, err error) {
 	names := names{}
 	err = fs.WalkDir(fsys, ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
+		case err == nil && path.Ext(name) == ".nupkg" && path.Base(name) == name && !e.IsDir():
+			return nil // what an earlier pack made, or this one is making
 		case err == nil && name != "." && strings.HasPrefix(path.Base(name), "."):
 			return fmt.Errorf("%s is hidden: take it away, lest something of your own is published by accident", name)
 		case err != nil || e.IsDir():
 			return err
-		case path.Ext(name) == ".nupkg" && path.Base(name) == name:
-			return nil
 		case !e.Type().IsRegular():
 			return fmt.Errorf("%s is no regular file (%v): a package holds nothing else", name, e.Type())
 		case isNuspec(name) || isPart(name):
