@@ -118,7 +118,10 @@ func TestPanic(t *testing.T) {
 				e.WrapRuntime(func(r runtime.Runtime) runtime.Runtime { return panickingRuntime{r, p} })
 			})
 			x := execution(1, "panics", cmdlet, "Value", "some-value")
-			x.Timeout = time.Second // for those that go on
+			x.Timeout = time.Minute
+			if cmdlet == "Wait-Forever" {
+				x.Timeout = time.Second
+			}
 			x = b.run(x)
 			if where == "finish" || where == "executions/end" {
 				wantFailed(t, x, errors.ScriptTimedOut)
