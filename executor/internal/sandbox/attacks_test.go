@@ -141,6 +141,15 @@ func openRoom(t *testing.T, s sandbox.Sandbox, program string) sandbox.Room {
 // tryAttack runs the program and returns its last line, and how it ended. One that holds what it has taken is ended.
 func tryAttack(t *testing.T, r sandbox.Room, program string, w world, holds bool) (said string, end sandbox.End) {
 	t.Helper()
+	if !holds {
+		return tryAttackUntil(t, r, program, w, nil)
+	}
+	return tryAttackUntil(t, r, program, w, func() {})
+}
+
+// tryAttackUntil runs the program, which is killed when it has succeeded unless kill is nil; kill is called just before.
+func tryAttackUntil(t *testing.T, r sandbox.Room, program string, w world, kill func()) (said string, end sandbox.End) {
+	t.Helper()
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +175,8 @@ func tryAttack(t *testing.T, r sandbox.Room, program string, w world, holds bool
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if said = lines.Text(); said == "succeeded" && holds {
+		if said = lines.Text(); said == "succeeded" && kill != nil {
+			kill()
 			p.Kill()
 		}
 	}
