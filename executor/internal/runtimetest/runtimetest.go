@@ -28,6 +28,9 @@ import (
 func Main(m *testing.M, use func(dir string)) {
 	dir, err := os.MkdirTemp("", "airlock-script")
 	if err == nil {
+		err = os.Chmod(dir, 0o755) // a room's user reads it
+	}
+	if err == nil {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, ScriptName), "github.com/airlock-run/airlock/executor/internal/runtimetest/script")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stderr = os.Stderr

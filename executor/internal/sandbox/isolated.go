@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -210,8 +211,12 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "control"), theirs, nil
 }
 
-// groupName names the control group of a room.
-func groupName(dir string) string { return "airlock-" + filepath.Base(dir) }
+// groupName names the control group of a room, by its work directory.
+func groupName(dir string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(dir))
+	return fmt.Sprintf("airlock-%s-%x", filepath.Base(dir), h.Sum64())
+}
 
 // record writes down the stage, for Recover.
 func (r *isolatedRoom) record() error {

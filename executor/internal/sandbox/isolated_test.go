@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,13 @@ func libraries() (paths []string) {
 	return paths
 }
 
-func TestMain(m *testing.M) { sandboxtest.Main(m, none, isolated) }
+func TestMain(m *testing.M) {
+	if os.Args[0] == victimName {
+		beVictim()
+		return
+	}
+	sandboxtest.Main(m, none, isolated)
+}
 
 func TestIsolated(t *testing.T) { sandboxtest.Run(t, isolated) }
 
@@ -43,7 +50,13 @@ func TestAsOrdinaryUser(t *testing.T) {
 	}
 	defer exe.Close()
 	again := exec.Command("/proc/self/exe", "-test.run=^TestIsolated", "-test.count=1", "-test.v")
-	again.Env = append(os.Environ(), "HOME=/nonexistent")
+	program := attackProgram(t)
+	for dir := filepath.Dir(program); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again.Env = append(os.Environ(), "HOME=/nonexistent", "AIRLOCK_TEST_ATTACK="+program)
 	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
 	out, err := again.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestIsolated") {

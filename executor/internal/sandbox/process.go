@@ -137,13 +137,14 @@ func (r *isolatedRoom) admit(pid int, a *admission) bool {
 func (r *isolatedRoom) boundProcess(pid int) error {
 	l := r.sandbox.limits
 	limits := map[int]int64{
-		unix.RLIMIT_NOFILE: int64(l.Files), unix.RLIMIT_NPROC: int64(l.Threads + stageThreads), unix.RLIMIT_CORE: 0,
+		unix.RLIMIT_NOFILE: int64(l.Files), unix.RLIMIT_NPROC: int64(l.Threads + 2*stageThreads), unix.RLIMIT_CORE: 0,
 		unix.RLIMIT_MEMLOCK: 8 << 20, unix.RLIMIT_FSIZE: beyond(l.WorkDirectory),
 	}
 	r.mu.Lock()
 	group := r.group
 	r.mu.Unlock()
 	if group == nil {
+		limits[unix.RLIMIT_NPROC] = int64(l.Threads + stageThreads)
 		limits[unix.RLIMIT_DATA] = beyond(l.Memory)
 	}
 	for resource, most := range limits {

@@ -41,6 +41,7 @@ type isolatedRoom struct {
 	trust     []string // the variable for Trust
 	group     *cgroup.Group
 	processes map[int]*isolatedProcess // by pid in the room
+	hosts     []*os.Process            // they, as the machine sees them
 	ended     bool                     // no process runs any more
 	watching  bool
 	limit     Limit // that the room was killed for
@@ -226,6 +227,9 @@ func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 	a, err = r.answer()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if program.host != nil {
+		r.hosts = append(r.hosts, program.host)
+	}
 	if err != nil {
 		return nil, errors.Join(program.err, err)
 	}
@@ -283,6 +287,9 @@ func (r *isolatedRoom) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	for _, p := range r.hosts {
+		_ = p.Release()
+	}
 	if r.group != nil {
 		if err := r.group.Remove(); err != nil {
 			return err // the record stays, for the next start
