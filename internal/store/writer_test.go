@@ -20,15 +20,17 @@ func (f *fixture) hold() (release func()) {
 	return func() { close(let); ok(f.t, <-done) }
 }
 
+// put writes a row that nothing in the background touches.
 func put(name string) func(*tx) error {
 	return func(t *tx) error {
-		_, err := t.exec(`INSERT INTO removed (execution) VALUES ($1)`, name)
+		_, err := t.exec(`INSERT INTO packages (name_key, version_key, name, version, digest, pushed, manifest)
+			VALUES ($1, '1.0.0', $1, '1.0.0', '', 0, '{}')`, name)
 		return err
 	}
 }
 
 func (f *fixture) has(name string) bool {
-	n, err := list(view{f.t.Context(), f.reader}, scanText, `SELECT execution FROM removed WHERE execution = $1`, name)
+	n, err := list(view{f.t.Context(), f.reader}, scanText, `SELECT name FROM packages WHERE name_key = $1`, name)
 	ok(f.t, err)
 	return len(n) == 1
 }
