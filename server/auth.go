@@ -6,19 +6,15 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// Identity is who sends a request.
-type Identity struct {
-	Name string // as the audit shows it
-}
-
 // Authenticator finds out who sends a request. Whatever is wrong is AuthenticationFailed, in words that do not help
 // to guess.
 type Authenticator interface {
-	Authenticate(r *http.Request) (Identity, error)
+	Authenticate(r *http.Request) (domain.Identity, error)
 }
 
 type staticToken [sha256.Size]byte
@@ -29,17 +25,17 @@ func NewStaticToken(token secret.Text) Authenticator {
 	return staticToken(sha256.Sum256([]byte(token.Reveal())))
 }
 
-func (a staticToken) Authenticate(r *http.Request) (Identity, error) {
+func (a staticToken) Authenticate(r *http.Request) (domain.Identity, error) {
 	token, err := bearer(r)
 	if err != nil {
-		return Identity{}, err
+		return domain.Identity{}, err
 	}
 	// Sums are of one length, so that not even the token's length shows in the time taken.
 	sum := sha256.Sum256([]byte(token))
 	if subtle.ConstantTimeCompare(sum[:], a[:]) != 1 {
-		return Identity{}, errors.Newf(errors.AuthenticationFailed, "The bearer token is not valid here; take the current one (AIRLOCK_TOKEN in dev.env).")
+		return domain.Identity{}, errors.Newf(errors.AuthenticationFailed, "The bearer token is not valid here; take the current one (AIRLOCK_TOKEN in dev.env).")
 	}
-	return Identity{Name: "developer"}, nil
+	return domain.Identity{Name: "developer", Principal: domain.Principal{ID: "token:developer", Type: domain.User}}, nil
 }
 
 // bearer is the token of the request's one Authorization header (RFC 6750, section 2.1).

@@ -20,7 +20,7 @@ import (
 type request struct {
 	*http.Request
 	id       string // x-ms-request-id, which the log has too
-	identity Identity
+	identity domain.Identity
 	route    *route
 	version  string // api-version
 	cloud    domain.CloudID
@@ -62,10 +62,12 @@ func (s *Server) serve(a *answer, r *request) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if r.identity, err = s.cfg.Authenticator.Authenticate(r.Request); err != nil {
-		return err
-	}
 	route, vars, allowed := s.find(r.Method, r.URL.EscapedPath())
+	if route == nil || !route.public {
+		if r.identity, err = s.cfg.Authenticator.Authenticate(r.Request); err != nil {
+			return err
+		}
+	}
 	switch {
 	case route == nil && allowed != nil:
 		a.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -90,8 +92,14 @@ func (s *Server) serve(a *answer, r *request) (err error) {
 	return route.handle(s, a, r)
 }
 
+// foreignVersion is the form of every api-version in ARM.
+var foreignVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d(-preview)?$`)
+
 func (r *request) checkVersion() error {
 	given := r.URL.Query()["api-version"]
+	if r.route.public || r.route.foreign && len(given) == 1 && foreignVersion.MatchString(given[0]) {
+		return nil
+	}
 	if len(given) == 0 || len(given) == 1 && given[0] == "" {
 		return errors.Newf(errors.MissingAPIVersionParameter, "The query needs an api-version, one of %s.", strings.Join(apiVersions, ", "))
 	}

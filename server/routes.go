@@ -15,6 +15,8 @@ type route struct {
 	action  string
 	display string // what the operations list says that it does; "" leaves it out of the list
 	handle  handler
+	public  bool // for everybody: without authentication, authorisation and api-version
+	foreign bool // of another resource provider than Microsoft.AVS, whose api-versions are its own
 
 	segments []string
 }

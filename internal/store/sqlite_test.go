@@ -94,17 +94,26 @@ func TestOpenRefusesForeignFiles(t *testing.T) {
 	want(t, err, errors.ServiceUnavailable)
 }
 
-// A private cloud that an earlier version registered has the egress policy none.
-func TestMigrateEgress(t *testing.T) {
+// A private cloud that the first schema registered is there in the newest, and has what came later as if it had always
+// been.
+func TestMigrate(t *testing.T) {
 	t.Parallel()
-	f, _ := onFile(t)
-	id := f.putCloud(1)
-	for _, back := range []string{"ALTER TABLE private_clouds DROP COLUMN egress", "PRAGMA user_version = 1"} {
-		ok(t, f.write(t.Context(), func(t *tx) error { _, err := t.exec(back); return err }))
+	path := filepath.Join(t.TempDir(), "state.db")
+	first := must[[]byte](t)(sqliteSchema.ReadFile("schema/sqlite/0001_init.sql"))
+	db := must[*sql.DB](t)(openSQLite(path, 1, 0))
+	for _, step := range []string{
+		string(first), fmt.Sprintf("PRAGMA application_id = %d", applicationID), "PRAGMA user_version = 1",
+		`INSERT INTO private_clouds VALUES ('` + cloudID(1).Key() + `', 'sub-1', 'group', 'Sub-1', 'Group', 'Cloud-1', 'westeurope', 'av36',
+			'10.0.0.0/22', 3, 'Succeeded', '', 'vc.example', 'example', 'https://login.example')`,
+		`INSERT INTO lanes (cloud) VALUES ('` + cloudID(1).Key() + `')`,
+	} {
+		_, err := db.Exec(step)
+		ok(t, err)
 	}
-	f.reopen()
-	got, err := f.PrivateCloud(t.Context(), id)
-	ok(t, err)
+	ok(t, db.Close())
+	s := must[*Store](t)(Open(t.Context(), Config{Path: path, Key: testKey}))
+	defer func() { ok(t, s.Close()) }()
+	got := must[domain.PrivateCloud](t)(s.PrivateCloud(t.Context(), cloudID(1)))
 	same(t, "migrated", got, cloud(1))
 	same(t, "egress", got.Egress.String(), "none")
 }
