@@ -27,7 +27,7 @@ func updateLane(t *tx, cloud string, waiting int) error {
 // that have waited longest come first. They are Running from then on, with a fence of their own. node says in the
 // database who took them.
 func (s *Store) Claim(ctx context.Context, node string, most int) ([]domain.Claim, error) {
-	const claimable = `FROM lanes WHERE running IS NULL AND head IS NOT NULL`
+	const claimable = `FROM lanes WHERE running IS NULL AND head IS NOT NULL AND paused = 0`
 	any, err := read(ctx, s, func(v view) (any bool, err error) {
 		return any, v.row(`SELECT EXISTS (SELECT 1 ` + claimable + `)`).Scan(&any)
 	})
