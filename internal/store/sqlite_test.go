@@ -217,7 +217,7 @@ func TestPlansUseIndexes(t *testing.T) {
 	t.Parallel()
 	f, _ := onFile(t)
 	for query, index := range map[string]string{
-		`SELECT cloud FROM lanes WHERE running IS NULL AND head IS NOT NULL AND paused = 0 ORDER BY head LIMIT 1`:                                        "lanes_claimable",
+		`SELECT cloud FROM lanes WHERE running IS NULL AND head IS NOT NULL AND paused = 0 ORDER BY head LIMIT 1`:                         "lanes_claimable",
 		`SELECT x.id FROM executions x WHERE x.cloud = 'c' AND x.state = 'Pending' ORDER BY x.lane_seq LIMIT 1`:                           "executions_waiting",
 		`SELECT x.id FROM executions x WHERE x.cloud = 'c' AND x.state IN ` + runningStates:                                               "executions_one_running",
 		`SELECT 1 FROM executions WHERE expires <= 1`:                                                                                     "executions_expiring",
