@@ -213,12 +213,12 @@ func TestPrivateCloudUpdating(t *testing.T) {
 	if err := b.addCloud(1); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.store.SetCloudState(ctx, cloud(1), domain.CloudUpdating); err != nil {
+	if err := b.store.PutPrivateCloud(ctx, domain.PrivateCloud{ID: cloud(1), State: domain.CloudUpdating, VCenter: "vc.example.test"}); err != nil {
 		t.Fatal(err)
 	}
 	x := b.run(execution(1, "refused", "Test-Nothing"))
 	wantFailed(t, x, errors.PrivateCloudUpdating)
-	if err := b.store.SetCloudState(ctx, cloud(1), domain.CloudSucceeded); err != nil {
+	if err := b.store.PutPrivateCloud(ctx, domain.PrivateCloud{ID: cloud(1), State: domain.CloudSucceeded, VCenter: "vc.example.test"}); err != nil {
 		t.Fatal(err)
 	}
 

@@ -212,7 +212,7 @@ func cloud(n int) domain.CloudID {
 
 // addCloud registers a private cloud.
 func (h *home) addCloud(n int) error {
-	return h.store.PutPrivateCloud(context.Background(), domain.PrivateCloud{ID: cloud(n), State: domain.CloudSucceeded, VCenter: "vc.example.test"})
+	return h.store.PutPrivateCloud(context.Background(), domain.PrivateCloud{ID: cloud(n), VCenter: "vc.example.test"})
 }
 
 // execution is one of the script's cmdlets, for Submit.

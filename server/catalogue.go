@@ -89,7 +89,12 @@ func (s *Server) setCloudState(a *answer, r *request) error {
 	if state != domain.CloudUpdating && state != domain.CloudSucceeded {
 		return errors.Newf(errors.InvalidRequestContent, "The state of a private cloud can be set to %s or %s.", domain.CloudUpdating, domain.CloudSucceeded).At("state")
 	}
-	if err := s.cfg.Store.SetCloudState(r.Context(), r.cloud, state); err != nil {
+	cloud, err := s.cfg.Store.PrivateCloud(r.Context(), r.cloud)
+	if err != nil {
+		return err
+	}
+	cloud.State = state
+	if err := s.cfg.Store.PutPrivateCloud(r.Context(), cloud); err != nil {
 		return err
 	}
 	return s.getCloud(a, r)

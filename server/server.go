@@ -27,7 +27,7 @@ import (
 type Store interface {
 	PrivateCloud(ctx context.Context, id domain.CloudID) (domain.PrivateCloud, error)
 	PrivateClouds(ctx context.Context, subscription, resourceGroup string) ([]domain.PrivateCloud, error)
-	SetCloudState(ctx context.Context, id domain.CloudID, state domain.CloudState) error
+	PutPrivateCloud(ctx context.Context, c domain.PrivateCloud) error
 
 	// Submit stores a new execution. One of the same name with the same BodyDigest is returned as it is, created
 	// false; with another digest it is a Conflict.

@@ -79,5 +79,8 @@ type PrivateCloud struct {
 	VCenter      string // FQDN of the vCenter, VC_ADDRESS to scripts
 	DNSSuffix    string // SddcDnsSuffix
 	AadAuthority string
-	Egress       Egress // what scripts reach beside the private cloud
+	Egress       Egress      // what scripts reach beside the private cloud
+	Dev          bool        // the provider's flag: packages that nobody has reviewed may run there
+	Paused       bool        // its queue takes executions and starts none
+	Connection   *Connection // how Airlock reaches it; nil for a simulated one
 }

@@ -95,6 +95,7 @@ type Outcome struct {
 type Position struct {
 	Ahead   int    // executions of the same private cloud that come before it, the running one included
 	Running string // name of the one that runs now, "" for none
+	Paused  bool   // the queue is paused: nothing of it starts
 }
 
 // Operation is an asynchronous operation as ARM shows it. The one that a PUT starts has the execution's id, and

@@ -26,17 +26,18 @@ func TestPrivateClouds(t *testing.T) {
 		same(t, "group", get("sub-1", "SECOND"), []domain.PrivateCloud{two})
 		same(t, "none", len(get("sub-3", "")), 0)
 
-		ok(t, f.SetCloudState(ctx, domain.CloudID{Subscription: "SUB-1", ResourceGroup: "GROUP", Name: "CLOUD-1"}, domain.CloudUpdating))
+		f.setState(1, domain.CloudUpdating)
 		again := cloud(1)
 		again.ID = domain.CloudID{Subscription: "sub-1", ResourceGroup: "group", Name: "cloud-1"}
-		again.ClusterSize, again.VCenter = 4, "other.example"
+		again.State, again.ClusterSize, again.VCenter, again.Dev, again.Paused = "", 4, "other.example", true, true
 		again.Egress = domain.Egress{To: []domain.Destination{{Host: "mirror.example", Port: 443}, {Host: "::1", Port: 80}}}
+		again.Connection = &domain.Connection{User: "scripting@vsphere.local", Password: domain.Reference{File: "/etc/airlock/vc"},
+			Hosts: []domain.SSHHost{{Name: "esx1.example", User: "root", Key: &domain.Reference{Secret: "key"}}}}
 		ok(t, f.PutPrivateCloud(ctx, again))
 		again.ID, again.State = one.ID, domain.CloudUpdating
 		f.reopen()
 		same(t, "replaced, but for state and case", must[domain.PrivateCloud](t)(f.PrivateCloud(ctx, again.ID)), again)
 
-		want(t, f.SetCloudState(ctx, cloudID(9), domain.CloudUpdating), errors.ResourceNotFound)
 		want(t, f.PutPrivateCloud(ctx, domain.PrivateCloud{}), errors.InvalidResourceName)
 	})
 }
@@ -58,7 +59,7 @@ func TestMarkUpdating(t *testing.T) {
 
 		two := f.running(c, "two")
 		ok(t, f.MarkUpdating(ctx, two.Execution.ID, two.Fence))
-		ok(t, f.SetCloudState(ctx, c, domain.CloudUpdating))
+		f.setState(1, domain.CloudUpdating)
 		want(t, f.MarkUpdating(ctx, two.Execution.ID, two.Fence), errors.PrivateCloudUpdating)
 		f.finish(two, domain.Outcome{State: domain.Succeeded})
 		same(t, "set by hand, it stays", mark(), [2]string{"Updating", ""})

@@ -158,9 +158,9 @@ func (s *Store) Executions(ctx context.Context, cloud domain.CloudID, after stri
 func (s *Store) Position(ctx context.Context, id string) (domain.Position, error) {
 	return read(ctx, s, func(v view) (p domain.Position, err error) {
 		err = v.row(`SELECT coalesce(r.name, ''), CASE WHEN r.id IS NULL THEN 0 ELSE 1 END +
-				(SELECT count(*) FROM executions b WHERE b.cloud = x.cloud AND b.state = 'Pending' AND b.lane_seq < x.lane_seq)
+				(SELECT count(*) FROM executions b WHERE b.cloud = x.cloud AND b.state = 'Pending' AND b.lane_seq < x.lane_seq), l.paused
 			FROM executions x JOIN lanes l ON l.cloud = x.cloud LEFT JOIN executions r ON r.id = l.running
-			WHERE x.id = $1 AND x.state = 'Pending'`, id).Scan(&p.Running, &p.Ahead)
+			WHERE x.id = $1 AND x.state = 'Pending'`, id).Scan(&p.Running, &p.Ahead, &p.Paused)
 		if errors.Is(err, sql.ErrNoRows) {
 			_, err = executionByID(v, id)
 		}

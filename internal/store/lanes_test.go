@@ -15,7 +15,7 @@ func TestClaimIsFirstInFirstOutAndOneAtATime(t *testing.T) {
 		ctx, c := t.Context(), f.putCloud(1)
 		same(t, "an empty queue", len(must[[]domain.Claim](t)(f.Claim(ctx, "node", 10))), 0)
 		first, second := f.submit(c, "first"), f.submit(c, "second")
-		ok(t, f.SetCloudState(ctx, c, domain.CloudUpdating)) // is judged by the executor
+		f.setState(1, domain.CloudUpdating) // is judged by the executor
 		claim := f.claimOne()
 		first.State = domain.Running
 		same(t, "claimed", claim.Execution, first)
@@ -215,7 +215,7 @@ func TestRecover(t *testing.T) {
 			ok(t, f.Append(ctx, c.Execution.ID, c.Fence, lines(1, domain.Output, "a")))
 			f.submit(c.Cloud.ID, "next")
 		}
-		ok(t, f.SetCloudState(ctx, cloudID(1), domain.CloudUpdating)) // by hand, not the mark of "cancelling"
+		f.setState(1, domain.CloudUpdating) // by hand, not the mark of "cancelling"
 		_ = must[domain.Execution](t)(f.Cancel(ctx, cloudID(1), "cancelling"))
 		deletion, _, err := f.Delete(ctx, cloudID(2), "deleting", newID())
 		ok(t, err)

@@ -148,6 +148,14 @@ func (f *fixture) putCloud(n int) domain.CloudID {
 	return cloudID(n)
 }
 
+// setState sets a private cloud's state by hand.
+func (f *fixture) setState(n int, state domain.CloudState) {
+	f.t.Helper()
+	c := cloud(n)
+	c.State = state
+	ok(f.t, f.PutPrivateCloud(f.t.Context(), c))
+}
+
 func (f *fixture) submit(cloud domain.CloudID, name string) domain.Execution {
 	f.t.Helper()
 	x, created, err := f.Submit(f.t.Context(), execution(cloud, name))
