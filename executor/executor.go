@@ -96,7 +96,8 @@ type bounds struct {
 	grace       time.Duration // from the request to end until the kill
 	grantEnd    time.Duration // until what does not end of sessions and connections is left to itself
 	poll        time.Duration // for work that no wake-up told of
-	retry       time.Duration // until the end of an execution is written again, where the store is not to be had
+	retry       time.Duration // until the end of an execution is written again, where a store is not to be had
+	forward     time.Duration // after a restart, for the secret store to take what an execution left before it
 }
 
 // Executor carries out executions.
@@ -127,7 +128,7 @@ func New(cfg Config) *Executor {
 	}
 	return &Executor{
 		cfg:      cfg,
-		bounds:   bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second},
+		bounds:   bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second, 10 * time.Minute},
 		runtimes: map[manifest.Runtime]runtime.Runtime{manifest.Go: goruntime.Runtime{}},
 	}
 }
@@ -143,8 +144,14 @@ func (e *Executor) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer e.sandbox.Close()
-	if err := e.recover(ctx); err != nil {
+	rest, err := e.recover(ctx)
+	if err != nil {
 		return err
+	}
+	var rolling sync.WaitGroup
+	defer rolling.Wait()
+	for _, l := range rest {
+		rolling.Go(func() { e.rollForward(ctx, l) })
 	}
 	e.claim(ctx)
 	return nil

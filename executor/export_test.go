@@ -20,6 +20,9 @@ func (e *Executor) SetBounds(preparation, grace, retry time.Duration) {
 	}
 }
 
+// SetForward shortens the time for the secret store to take, after a restart, what was left before it.
+func (e *Executor) SetForward(d time.Duration) { e.bounds.forward = d }
+
 // WithRoots is what scripts trust that reach more than their private cloud.
 var WithRoots = withRoots
 

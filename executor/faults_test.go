@@ -117,7 +117,11 @@ func newFaulty(t *testing.T, set func(*faulty)) *bench {
 	f := &faulty{Store: h.store, Secrets: h.secrets, Sessions: h.config.Sessions}
 	set(f)
 	h.config.Store, h.config.Secrets, h.config.Sessions = f, f, f
-	return h.start(t, func(e *executor.Executor) { e.SetBounds(500*time.Millisecond, 100*time.Millisecond, time.Millisecond) })
+	preparation := time.Duration(0)
+	if f.hang {
+		preparation = 500 * time.Millisecond
+	}
+	return h.start(t, func(e *executor.Executor) { e.SetBounds(preparation, 100*time.Millisecond, time.Millisecond) })
 }
 
 func TestPartsFail(t *testing.T) {
@@ -254,7 +258,8 @@ func TestTooManySecrets(t *testing.T) {
 	}
 }
 
-// When the server dies between the secrets and the final state, the restart finds out what has been kept.
+// When the server dies between the secrets and the final state, the restart finds out what has been kept. It does not
+// wait for the secret store for ever.
 func TestRollForwardWhereSecretsAreKept(t *testing.T) {
 	t.Parallel()
 	for kept, want := range map[bool]domain.State{true: domain.Succeeded, false: domain.Failed} {
@@ -277,7 +282,7 @@ func TestRollForwardWhereSecretsAreKept(t *testing.T) {
 		}
 		t.Cleanup(func() { h.close(t) })
 		h.config.Secrets = &faulty{Secrets: h.secrets, write: plain}
-		h.start(t)
+		h.start(t, func(e *executor.Executor) { e.SetForward(time.Millisecond) })
 		x = h.until(t, x.ID, final)
 		if x.State != want || len(h.kept(t, 1)) == 1 != kept {
 			t.Errorf("it is %s with %+v, and kept %v", x.State, x.Failure, h.kept(t, 1))

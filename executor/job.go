@@ -199,24 +199,33 @@ func (j *job) await(done <-chan struct{}) error {
 // when the server stops.
 func (j *job) finish(ctx context.Context, o domain.Outcome) {
 	_ = j.persist(ctx, func() error { return j.cfg.Store.Finish(j.base, j.Execution.ID, j.Fence, o) },
-		func(err error) bool { return !errors.Has(err, errors.ExecutorLost) })
+		stillHeld)
 }
 
-// persist writes what the store has to have. After an error that passes it tries again, for as long as the server runs.
+// stillHeld says of an error of Finish whether another try can do better.
+func stillHeld(err error) bool { return !errors.Has(err, errors.ExecutorLost) }
+
 func (j *job) persist(ctx context.Context, write func() error, passes func(error) bool) error {
+	return j.Executor.persist(ctx, write, passes, func(err error) {
+		j.log.ErrorContext(j.base, "the end of the execution cannot be stored", "error", j.loggable(err))
+	})
+}
+
+// persist writes what a store has to have. After an error that passes it tries again, until ctx ends; each is told.
+func (e *Executor) persist(ctx context.Context, write func() error, passes func(error) bool, tell func(error)) error {
 	for {
 		err := panics.Catch(write)
 		if err == nil {
 			return nil
 		}
-		j.log.ErrorContext(j.base, "the end of the execution cannot be stored", "error", j.loggable(err))
+		tell(err)
 		if !passes(err) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(j.bounds.retry):
+		case <-time.After(e.bounds.retry):
 		}
 	}
 }

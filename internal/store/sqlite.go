@@ -60,6 +60,12 @@ func lockFile(path string) (*os.File, error) {
 	return nil, errors.Newf(errors.Conflict, "The state file %s is in use by another Airlock process; stop that one, or use another state directory.", path)
 }
 
+// unlockFile gives the lock back at once: closed alone, it would stay for as long as a child process that is being
+// started still has the file open.
+func unlockFile(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 func openSQLite(abs string, conns, busyMillis int, pragmas ...string) (*sql.DB, error) {
 	q := url.Values{"_busy_timeout": {strconv.Itoa(busyMillis)}, "_pragma": pragmas, "_dqs": {"0"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())

@@ -131,5 +131,5 @@ func (s *Store) closeFiles() (err error) {
 	if s.writerDB != nil {
 		err = errors.Join(err, s.writerDB.Close())
 	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, unlockFile(s.lock))
 }
