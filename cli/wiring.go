@@ -119,6 +119,7 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	})
 	api := server.New(server.Config{
 		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
+		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
 		Authenticator: server.NewStaticToken(i.token), Audit: events, Logger: i.log,
 		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Dev: true,
 	})

@@ -29,7 +29,7 @@ import (
 const (
 	subscription = "11111111-2222-3333-4444-555555555555"
 	group        = "Group-1"
-	token        = "a token of the tests"
+	token        = "a-token-of-the-tests"
 	cloudPath    = "/subscriptions/" + subscription + "/resourceGroups/" + group + "/providers/Microsoft.AVS/privateClouds/Cloud-1"
 	version      = "2025-09-01"
 )
@@ -70,11 +70,12 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Now:    time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}
+	e.https = httptest.NewUnstartedServer(nil)
+	config.URL, config.Identities, config.TokenKey = "https://"+e.https.Listener.Addr().String(), e.store, key.Derive("signing keys")
 	for _, c := range change {
 		c(&config)
 	}
 	e.server = server.New(config)
-	e.https = httptest.NewUnstartedServer(nil)
 	e.https.Config = e.server.HTTPServer()
 	e.https.EnableHTTP2 = true
 	e.https.StartTLS()
@@ -83,6 +84,11 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 		e.https.Close()
 	})
 	return e
+}
+
+// challenge is what whoever is not let in is told about tokens.
+func (e *env) challenge() string {
+	return `Bearer authorization_uri="` + e.https.URL + `/adfs", resource_metadata="` + e.https.URL + `/.well-known/oauth-protected-resource"`
 }
 
 type sealer struct{ values, bodies seal.Key }

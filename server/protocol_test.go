@@ -195,7 +195,7 @@ func TestCancelKeepsTheRecord(t *testing.T) {
 	}
 	var actions []string
 	for _, event := range e.audit.list() {
-		if event.Actor != "developer" || event.Cloud != cloudPath || event.Execution == "" || event.Result != "ok" || event.Target != path && event.Target != path+"/cancel" {
+		if event.Actor != "developer (token:developer)" || event.Cloud != cloudPath || event.Execution == "" || event.Result != "ok" || event.Target != path && event.Target != path+"/cancel" {
 			t.Errorf("the event is %+v", event)
 		}
 		actions = append(actions, event.Action)

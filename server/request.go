@@ -64,7 +64,7 @@ func (s *Server) serve(a *answer, r *request) (err error) {
 	}()
 	route, vars, allowed := s.find(r.Method, r.URL.EscapedPath())
 	if route == nil || !route.public {
-		if r.identity, err = s.cfg.Authenticator.Authenticate(r.Request); err != nil {
+		if err := s.authenticate(r); err != nil {
 			return err
 		}
 	}
@@ -139,11 +139,11 @@ func words(camel string) string {
 // record writes the audit event of a request that may change something, refused ones included. Requests that were
 // not authenticated are in the log only: anybody can send as many as they like.
 func (s *Server) record(r *request, err error) {
-	if r.route == nil || strings.HasSuffix(r.route.action, "/read") {
+	if r.route == nil || r.identity.Principal.ID == "" || strings.HasSuffix(r.route.action, "/read") {
 		return
 	}
 	e := audit.Event{
-		Time: s.cfg.Now(), Execution: r.execution, Actor: r.identity.Name, Action: r.route.action,
+		Time: s.cfg.Now(), Execution: r.execution, Actor: actor(r.identity), Action: r.route.action,
 		Target: r.URL.EscapedPath(), Result: "ok", Detail: "request " + r.id,
 	}
 	if r.cloud.Valid() {
@@ -153,6 +153,14 @@ func (s *Server) record(r *request, err error) {
 		e.Result = string(errors.CodeOf(err))
 	}
 	s.cfg.Audit.Write(r.Context(), e)
+}
+
+// actor is an identity as the audit shows it. Issuers let people choose their names: the principal's id says who it is.
+func actor(i domain.Identity) string {
+	if i.Name == i.Principal.ID {
+		return i.Name
+	}
+	return i.Name + " (" + i.Principal.ID + ")"
 }
 
 // fail answers with an error in ARM's form; the log has the cause under the request's id. Where the answer has begun
@@ -176,7 +184,7 @@ func (s *Server) fail(a *answer, r *request, err error) {
 	h.Set("x-ms-error-code", string(e.Code))
 	switch e.Code {
 	case errors.AuthenticationFailed:
-		h.Set("WWW-Authenticate", "Bearer")
+		h.Set("WWW-Authenticate", challenge(s.cfg.URL, s.cfg.Issuers))
 	case errors.TooManyRequests, errors.ServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}

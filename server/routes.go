@@ -35,6 +35,14 @@ const (
 	executions = ofCloud + "/scriptExecutions"
 	execution  = executions + "/{scriptExecution}"
 
+	ownProvider       = "Airlock"
+	ofOwn             = "/providers/" + ownProvider
+	servicePrincipals = ofOwn + "/servicePrincipals"
+	servicePrincipal  = servicePrincipals + "/{servicePrincipal}"
+	staticTokens      = ofOwn + "/tokens"
+
+	actPrincipal = ownProvider + "/servicePrincipals"
+	actToken     = ownProvider + "/tokens"
 	actCloud     = provider + "/privateClouds"
 	actPackage   = actCloud + "/scriptPackages"
 	actExecution = actCloud + "/scriptExecutions"
@@ -66,6 +74,28 @@ func routes(dev bool) []route {
 		// Our own, which ARM does not have.
 		{method: "GET", pattern: execution + "/streams", action: actExecution + "/streams/read", display: "Follow the output of a script execution", handle: (*Server).getStreams},
 		{method: "POST", pattern: execution + "/cancel", action: actExecution + "/cancel/action", display: "End a script execution and keep it", handle: (*Server).cancelExecution},
+
+		// Principals of Airlock's own, and what they prove themselves by.
+		{method: "GET", pattern: servicePrincipals, action: actPrincipal + "/read", handle: (*Server).listServicePrincipals, foreign: true},
+		{method: "GET", pattern: servicePrincipal, action: actPrincipal + "/read", handle: (*Server).getServicePrincipal, foreign: true},
+		{method: "PUT", pattern: servicePrincipal, action: actPrincipal + "/write", handle: (*Server).putServicePrincipal, foreign: true},
+		{method: "DELETE", pattern: servicePrincipal, action: actPrincipal + "/delete", handle: (*Server).deleteServicePrincipal, foreign: true},
+		{method: "POST", pattern: servicePrincipal + "/addSecret", action: actPrincipal + "/addSecret/action", handle: (*Server).addSecret, foreign: true},
+		{method: "POST", pattern: servicePrincipal + "/removeSecret", action: actPrincipal + "/removeSecret/action", handle: (*Server).removeSecret, foreign: true},
+		{method: "GET", pattern: staticTokens, action: actToken + "/read", handle: (*Server).listTokens, foreign: true},
+		{method: "POST", pattern: staticTokens, action: actToken + "/write", handle: (*Server).postStaticToken, foreign: true},
+		{method: "DELETE", pattern: staticTokens + "/{token}", action: actToken + "/delete", handle: (*Server).deleteStaticToken, foreign: true},
+
+		// Where tokens come from: as OAuth has it, AD FS and Entra (arm-contract.md, "The real az").
+		{method: "GET", pattern: metadataPath, handle: (*Server).getResourceMetadata, public: true},
+		{method: "GET", pattern: "/.well-known/jwks.json", handle: (*Server).getSigningKeys, public: true},
+		{method: "GET", pattern: "/.well-known/oauth-authorization-server", handle: (*Server).getDiscovery, public: true},
+		{method: "GET", pattern: discovery, handle: (*Server).getDiscovery, public: true},
+		{method: "GET", pattern: "/adfs/{tenant}" + discovery, handle: (*Server).getDiscovery, public: true},
+		{method: "GET", pattern: "/{tenant}" + discovery, handle: (*Server).getDiscovery, public: true},
+		{method: "GET", pattern: "/{tenant}/v2.0" + discovery, handle: (*Server).getDiscovery, public: true},
+		{method: "POST", pattern: "/{tenant}/oauth2/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},
+		{method: "POST", pattern: "/{tenant}/oauth2/v2.0/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},
 	}
 	if dev {
 		table = append(table, route{method: "POST", pattern: ofCloud + "/setState", action: actCloud + "/setState/action", display: "Set the state of a simulated private cloud", handle: (*Server).setCloudState})

@@ -20,6 +20,9 @@ import (
 
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/seal"
+	"github.com/airlock-run/airlock/server/internal/issuer"
+	"github.com/airlock-run/airlock/server/internal/token"
 )
 
 // Store is what the API needs of the store. Errors for users are *errors.Error; what does not exist is
@@ -62,14 +65,21 @@ type Sealer interface {
 
 // Config has the parts that the API stands on. All but the ones with a default are required.
 type Config struct {
-	Store         Store
-	Packages      Packages
-	Sealer        Sealer
-	Authenticator Authenticator
-	Audit         audit.Writer
-	Logger        *slog.Logger
-	Now           func() time.Time
-	NewID         func() string // UUIDv7
+	Store    Store
+	Packages Packages
+	Sealer   Sealer
+	Audit    audit.Writer
+	Logger   *slog.Logger
+	Now      func() time.Time
+	NewID    func() string // UUIDv7
+
+	// Who may come in. URL is the server's, as its clients know it: https:// and no slash at the end. It is what
+	// Airlock's own tokens are issued by and for.
+	URL           string
+	Identities    Identities
+	TokenKey      seal.Key      // for this purpose only: the keys of Airlock's own tokens are sealed with it
+	Issuers       []Issuer      // others whose tokens are taken, which have passed CheckIssuers
+	Authenticator Authenticator // asked before all others; nil for none
 
 	Hold      time.Duration // how long a request is held at most; 0 means 20 s
 	MaxHeld   int           // requests held at once, past which answers come without waiting; 0 means 1024
@@ -81,6 +91,8 @@ type Config struct {
 type Server struct {
 	cfg    Config
 	routes []route
+	issuer *issuer.Issuer
+	tokens *token.Verifier
 	held   chan struct{} // a place for each held request
 	active chan struct{} // a place for each request that is worked on, not held
 
@@ -99,7 +111,9 @@ func New(c Config) *Server {
 	if c.MaxActive == 0 {
 		c.MaxActive = 128
 	}
+	own := issuer.New(issuer.Config{URL: c.URL, Store: c.Identities, Key: c.TokenKey, Now: c.Now, NewID: c.NewID, Logger: c.Logger})
 	return &Server{
+		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
 		cfg: c, routes: routes(c.Dev), released: make(chan struct{}),
 		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive),
 	}
