@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"syscall"
+	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/executor/internal/sandbox/cgroup"
 	"github.com/airlock-run/airlock/executor/internal/sandbox/seccomp"
@@ -44,6 +41,11 @@ type Isolated struct {
 	filter  []byte
 	spawner *spawner
 	groups  *cgroup.Parent // nil where there are none
+
+	keep    sync.Once
+	spares  chan *shell
+	closing chan struct{}
+	keeping sync.WaitGroup
 }
 
 // NewIsolated makes the sandbox. What it needs of the kernel is what Probe says; a room lacking that does not open.
@@ -61,7 +63,9 @@ func NewIsolated(l Limits) (*Isolated, error) {
 		return nil, err
 	}
 	groups, _ := cgroup.Find() // Probe tells why there are none
-	return &Isolated{l, bootID(), filter, s, groups}, nil
+	return &Isolated{
+		limits: l, boot: bootID(), filter: filter, spawner: s, groups: groups, spares: make(chan *shell), closing: make(chan struct{}),
+	}, nil
 }
 
 func or[T comparable](value, other T) T {
@@ -74,24 +78,10 @@ func or[T comparable](value, other T) T {
 
 // Close implements Sandbox.
 func (s *Isolated) Close() error {
+	close(s.closing)
+	s.keeping.Wait()
 	s.spawner.close()
 	return nil
-}
-
-// The user of a room, as it sees itself.
-const roomID = 1000
-
-// Outside, a room of root's is one of the users that systemd documents as free for any use, UIDS-GIDS.md:
-// 1879048192 to 2147483647.
-const (
-	firstID = 1879048192
-	lastID  = 2147483647
-)
-
-// capabilities are what the stage needs, in its own user namespace.
-var capabilities = []uintptr{
-	unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN,
-	unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE,
 }
 
 // Open implements Sandbox.
@@ -112,22 +102,22 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 		Home: filepath.Join(p.Dir, Home), Tmp: filepath.Join(p.Dir, Tmp), Etc: filepath.Join(p.Dir, etc),
 		Package: p.Package, Runtime: p.Runtime, Mountpoint: p.Dir,
 	}
-	user := os.Getuid()
-	group := os.Getgid()
-	if user == 0 {
+	sh, err := s.take()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.enter(sh); err != nil {
+		return nil, err
+	}
+	if sh.own {
 		layout.ID = roomID
-		user = firstID + rand.IntN(lastID-firstID+1)
-		group = user
 		for _, dir := range []string{layout.Home, layout.Tmp} {
-			if err := os.Lchown(dir, user, group); err != nil {
+			if err := os.Lchown(dir, sh.user, sh.user); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := r.enter(user, group); err != nil {
-		return nil, err
-	}
-	if err := r.writeEtc(); err != nil { // while the stage comes up
+	if err := r.writeEtc(); err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, r.killAll)
@@ -138,35 +128,9 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 	return r, ctx.Err()
 }
 
-// enter starts the stage, as a user of the machine.
-func (r *isolatedRoom) enter(user, group int) error {
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
-	r.control = ours
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	r.init, err = r.sandbox.spawner.start("/proc/self/exe", []string{stage.Name}, &os.ProcAttr{
-		Dir: "/", Env: stage.Env, Files: []*os.File{null, null, null, theirs},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
-				unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
-			UidMappings:                []syscall.SysProcIDMap{{ContainerID: roomID, HostID: user, Size: 1}},
-			GidMappings:                []syscall.SysProcIDMap{{ContainerID: roomID, HostID: group, Size: 1}},
-			GidMappingsEnableSetgroups: os.Getuid() == 0,
-			AmbientCaps:                capabilities,
-			Setsid:                     true,
-			Pdeathsig:                  syscall.SIGKILL,
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("make the room's namespaces: %w", err)
-	}
+// enter makes a stage the room's.
+func (r *isolatedRoom) enter(sh *shell) error {
+	r.control, r.init = sh.control, sh.stage
 	r.work.Go(func() {
 		_, _ = r.init.Wait()
 		close(r.gone)
@@ -194,21 +158,6 @@ func (r *isolatedRoom) bound() (err error) {
 	r.group = g
 	r.mu.Unlock()
 	return g.Add(r.init.Pid)
-}
-
-// socketPair makes a pair of sockets that keep messages apart; reading from the first one needs no thread.
-func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	theirs = os.NewFile(uintptr(fds[1]), "stage")
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		unix.Close(fds[0])
-		theirs.Close()
-		return nil, nil, err
-	}
-	return os.NewFile(uintptr(fds[0]), "control"), theirs, nil
 }
 
 // groupName names the control group of a room, by its work directory.

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/executor/internal/sandbox/cgroup"
-	"github.com/airlock-run/airlock/executor/internal/sandbox/stage"
 )
 
 // Feature is something of the kernel that the isolating sandbox uses.
@@ -80,32 +78,12 @@ func missing(is bool) error {
 	return nil
 }
 
-// try starts a stage in a user namespace and others, which ends at once.
+// try starts a stage in a user namespace and others.
 func try(s *spawner, flags uintptr) error {
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return err
+	sh, err := newShell(s, flags)
+	if err == nil {
+		sh.end()
 	}
-	ours.Close()
-	defer theirs.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	p, err := s.start("/proc/self/exe", []string{stage.Name}, &os.ProcAttr{
-		Env: stage.Env, Files: []*os.File{null, null, null, theirs},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER | flags,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: roomID, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: roomID, HostID: os.Getgid(), Size: 1}},
-			AmbientCaps: capabilities,
-		},
-	})
-	if err != nil {
-		return err
-	}
-	_, err = p.Wait()
 	return err
 }
 

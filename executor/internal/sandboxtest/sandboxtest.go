@@ -379,6 +379,11 @@ func (s Suite) testRecover(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = server.Wait()
+		if !s.Children { // the kernel ends a process that has no descendants, with the server
+			if _, err := io.ReadAll(lines); err != nil {
+				t.Errorf("the process outlives its server: %v", err)
+			}
+		}
 		sb, err := s.Open()
 		if err != nil {
 			t.Fatal(err)
