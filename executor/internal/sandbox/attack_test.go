@@ -9,6 +9,7 @@ type attempt struct {
 	says   string // how it fails in the room; "" where a bound ends it
 	root   bool   // only root can do it even without a room
 	varies bool   // from machine to machine: where it is blocked without a room as well, it shows nothing
+	rooted bool   // the guard takes an Airlock that runs as root
 	limit  sandbox.Limit
 	amount int // MiB, or how many
 }
@@ -135,8 +136,9 @@ var attempts = []attempt{
 	{name: "fill the disk by files in /tmp", guards: "limits", limit: sandbox.WorkDirectory, amount: 96},
 	{name: "fill the disk by deleted files", guards: "limits", limit: sandbox.WorkDirectory, amount: 96},
 	{name: "fill the disk by hidden files", guards: "limits", limit: sandbox.WorkDirectory, amount: 96},
-	{name: "fill the disk by files far down", guards: "limits", limit: sandbox.WorkDirectory, amount: 1000},
-	{name: "make empty files", guards: "limits", limit: sandbox.WorkDirectory, amount: 20000},
+	{name: "fill the disk by mapped files", guards: "limits, as root", limit: sandbox.WorkDirectory, amount: 96, rooted: true},
+	{name: "fill the disk by files far down", guards: "limits", limit: sandbox.WorkDirectory, amount: 300},
+	{name: "make empty files", guards: "limits", limit: sandbox.WorkDirectory, amount: 9000},
 	{name: "allocate the disk", guards: "limits", limit: sandbox.WorkDirectory, amount: 96},
 	{name: "take threads", guards: "limits", limit: sandbox.Threads, amount: 400},
 	{name: "take descriptors", guards: "limits", says: "too many open files", amount: 1000},

@@ -17,10 +17,14 @@ import (
 
 // Limits are the bounds of a room; 0 stands for the value in DefaultLimits.
 type Limits struct {
-	Memory        int64 // bytes
-	Threads       int
-	Files         int   // open at once, in a process
-	WorkDirectory int64 // bytes on disk, measured ten times a second: what is written until then is beyond it
+	Memory  int64 // bytes
+	Threads int
+	Files   int // open at once, in a process
+	// WorkDirectory is in bytes on disk, at least 4 KiB a file, and nested at most usage.MaxDepth deep. It is measured
+	// ten times a second, less often where there are very many files: what a script writes in between is beyond it, a
+	// few hundred MB on a fast disk. As somebody else than root, Airlock does not see deleted files that a script has
+	// mapped and closed.
+	WorkDirectory int64
 }
 
 // DefaultLimits are the bounds of a room where nobody says otherwise. Go with thousands of goroutines, and pwsh, do
@@ -195,5 +199,5 @@ func (s *Isolated) Recover(dir string) error {
 	return os.RemoveAll(recordPath(dir))
 }
 
-// patience is how long the kernel may take to end a room.
-const patience = 10 * time.Second
+// patience is how long a stage may take for an answer, and the kernel to end a room.
+const patience = 30 * time.Second

@@ -59,6 +59,8 @@ func Probe(ctx context.Context) []Feature {
 	_, err = cgroup.Find()
 	add(false, "control groups", err, "an exact bound of memory and threads: memory is measured ten times a second instead, and a script may be told of too many threads in its own words only",
 		"give Airlock's service Delegate=memory pids and DelegateSubgroup=airlock (systemd 254 or newer), or run Airlock as root"+because(err))
+	add(false, "files behind memory", mappedFiles(), "a part of the bound of the work directory: deleted files that a script has mapped and closed are not seen",
+		"give Airlock's service CAP_CHECKPOINT_RESTORE (systemd: AmbientCapabilities=), or run Airlock as root")
 	err = tryRoom(ctx)
 	add(true, "a room", err, "isolation"+because(err), "see what is missing above; if nothing is, the message says what the kernel refused")
 	return all
@@ -111,6 +113,16 @@ func landlockVersion() int {
 		return 0
 	}
 	return int(v)
+}
+
+// mappedFiles says whether the files can be seen that a process has mapped.
+func mappedFiles() error {
+	const dir = "/proc/self/map_files"
+	names, err := os.ReadDir(dir)
+	if err == nil && len(names) > 0 {
+		_, err = os.Stat(filepath.Join(dir, names[0].Name()))
+	}
+	return err
 }
 
 // tryRoom opens a room, with a listener.

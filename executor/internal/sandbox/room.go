@@ -61,6 +61,7 @@ var errRoomGone = errors.New("the room has ended")
 
 // ask makes a request of the stage and returns the answer to it.
 func (r *isolatedRoom) ask(m stage.Message) (answer, error) {
+	defer time.AfterFunc(patience, r.killAll).Stop()
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	if err := r.send(m); err != nil {
@@ -192,6 +193,7 @@ func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer time.AfterFunc(patience, r.killAll).Stop()
 	if <-r.bounded; r.boundErr != nil {
 		return nil, fmt.Errorf("bound the room: %w", r.boundErr)
 	}

@@ -54,6 +54,7 @@ func Run(t *testing.T, s Suite) {
 	t.Run("kills", s.testKill)
 	t.Run("close ends what runs", s.testClose)
 	t.Run("leads to the listeners", s.testListen)
+	t.Run("hands on authorities and variables", s.testTrust)
 	t.Run("an executable that is none", s.testNoExecutable)
 	t.Run("recovers what a killed server left", s.testRecover)
 }
@@ -136,6 +137,11 @@ func (s Suite) kinds() []string {
 // the last of them has ended.
 func (r *room) start(behaviour ...string) (sandbox.Process, *bufio.Reader) {
 	r.t.Helper()
+	return r.startWith(nil, behaviour...)
+}
+
+func (r *room) startWith(env []string, behaviour ...string) (sandbox.Process, *bufio.Reader) {
+	r.t.Helper()
 	out, in, err := os.Pipe()
 	if err != nil {
 		r.t.Fatal(err)
@@ -144,7 +150,7 @@ func (r *room) start(behaviour ...string) (sandbox.Process, *bufio.Reader) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p, err := r.Start(sandbox.Command{Path: r.exe, Stdout: in, Stderr: in, Files: []*os.File{told}})
+	p, err := r.Start(sandbox.Command{Path: r.exe, Env: env, Stdout: in, Stderr: in, Files: []*os.File{told}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -333,6 +339,19 @@ func (s Suite) testListen(t *testing.T) {
 	}
 	if _, err := l.Accept(); err == nil {
 		t.Error("the listener outlived its room")
+	}
+}
+
+func (s Suite) testTrust(t *testing.T) {
+	r := s.newRoom(t)
+	for _, authorities := range []string{"an authority\n", "another one\n"} {
+		if err := r.Trust([]byte(authorities)); err != nil {
+			t.Fatal(err)
+		}
+		_, out := r.startWith([]string{"HTTPS_PROXY=http://egress:3128"}, "trust")
+		if proxy, trusted := readLine(t, out), readLine(t, out); proxy != "http://egress:3128" || trusted+"\n" != authorities {
+			t.Errorf("the child has the proxy %q and trusts %q, not %q", proxy, trusted, authorities)
+		}
 	}
 }
 

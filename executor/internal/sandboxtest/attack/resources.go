@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ var _ = register(map[string]func(target) error{
 	"fill the disk":                   func(t target) error { return fill(t, keep) },
 	"fill the disk by files in /tmp":  fillTmp,
 	"fill the disk by deleted files":  func(t target) error { return fill(t, deleted) },
+	"fill the disk by mapped files":   func(t target) error { return fill(t, mapped) },
 	"fill the disk by hidden files":   func(t target) error { return fill(t, hidden) },
 	"fill the disk by files far down": fillFarDown,
 	"make empty files":                emptyFiles,
@@ -49,6 +51,7 @@ func linger() error {
 const (
 	keep = iota
 	deleted
+	mapped
 	hidden
 )
 
@@ -72,6 +75,12 @@ func fill(t target, way int) error {
 				return err
 			}
 			continue // and is held
+		}
+		if way == mapped {
+			_, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_SHARED)
+			if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+				return err
+			}
 		}
 		f.Close()
 	}
