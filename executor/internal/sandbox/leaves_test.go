@@ -17,6 +17,9 @@ import (
 // count is what a process has of the machine.
 type count struct{ children, descriptors, mounts, groups, goroutines, files int }
 
+// leaves begins the names of this process's rooms.
+func leaves() string { return fmt.Sprintf("leaves%d-", os.Getpid()) }
+
 func counted(t *testing.T, dir string) (c count) {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/self/task/*/children")
@@ -41,7 +44,7 @@ func counted(t *testing.T, dir string) (c count) {
 	}
 	c.descriptors, c.mounts, c.goroutines, c.files = len(fds), bytes.Count(mounts, []byte("\n")), runtime.NumGoroutine(), len(files)
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), "airlock-leaves") {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), "airlock-"+leaves()) {
 			c.groups++
 		}
 		return nil
@@ -65,7 +68,7 @@ func TestIsolatedLeavesNothing(t *testing.T) {
 		}
 		defer s.Close()
 		for i := range runs {
-			took = append(took, rampage(t, s, filepath.Join(dir, fmt.Sprint("leaves", i)), exe))
+			took = append(took, rampage(t, s, filepath.Join(dir, fmt.Sprint(leaves(), i)), exe))
 		}
 		return took
 	}
