@@ -99,7 +99,7 @@ func TestIsolatedAttacks(t *testing.T) {
 }
 
 // attackProgram builds the hostile script, into a directory of its own.
-func attackProgram(t *testing.T) string {
+func attackProgram(t testing.TB) string {
 	t.Helper()
 	if given := os.Getenv("AIRLOCK_TEST_ATTACK"); given != "" { // an ordinary user may have no compiler's cache
 		return given
@@ -144,37 +144,38 @@ func openRoom(t *testing.T, s sandbox.Sandbox, program string) sandbox.Room {
 // tryAttack runs the program and returns its last line, and how it ended. One that holds what it has taken is ended.
 func tryAttack(t *testing.T, r sandbox.Room, program string, w world, holds bool) (said string, end sandbox.End) {
 	t.Helper()
-	if !holds {
-		return tryAttackUntil(t, r, program, w, nil)
+	var kill func()
+	if holds {
+		kill = func() {}
 	}
-	return tryAttackUntil(t, r, program, w, func() {})
-}
-
-// tryAttackUntil runs the program, which is killed when it has succeeded unless kill is nil; kill is called just before.
-func tryAttackUntil(t *testing.T, r sandbox.Room, program string, w world, kill func()) (said string, end sandbox.End) {
-	t.Helper()
-	out, in, err := os.Pipe()
+	said, end, err := tryUntil(r, program, w, kill)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return said, end
+}
+
+// tryUntil runs the program, which is killed when it has succeeded unless kill is nil; kill is called just before.
+func tryUntil(r sandbox.Room, program string, w world, kill func()) (said string, end sandbox.End, err error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return "", end, err
 	}
 	defer out.Close()
 	told, tell, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		return "", end, errors.Join(err, in.Close())
 	}
 	p, err := r.Start(sandbox.Command{Path: program, Stdout: in, Stderr: in, Files: []*os.File{told}})
 	in.Close()
 	told.Close()
 	if err != nil {
-		t.Fatal(err)
+		return "", end, errors.Join(err, tell.Close())
 	}
-	err = json.NewEncoder(tell).Encode(w)
-	tell.Close()
+	err = errors.Join(json.NewEncoder(tell).Encode(w), tell.Close(), out.SetReadDeadline(time.Now().Add(3*time.Minute)))
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
+		p.Kill()
+		return "", p.Wait(), err
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -183,7 +184,11 @@ func tryAttackUntil(t *testing.T, r sandbox.Room, program string, w world, kill 
 			p.Kill()
 		}
 	}
-	return said, p.Wait()
+	if err := lines.Err(); err != nil { // it neither goes on nor ends
+		p.Kill()
+		return said, p.Wait(), err
+	}
+	return said, p.Wait(), nil
 }
 
 // newWorld sets up what attacks aim at. All of it can be had by the test's own user.

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,13 +51,19 @@ func TestAsOrdinaryUser(t *testing.T) {
 	}
 	defer exe.Close()
 	again := exec.Command("/proc/self/exe", "-test.run=^TestIsolated", "-test.count=1", "-test.v")
-	program := attackProgram(t)
-	for dir := filepath.Dir(program); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	dir, err := os.MkdirTemp("/tmp", "airlock-ordinary-") // TMPDIR may be root's alone
+	if err != nil {
+		t.Fatal(err)
 	}
-	again.Env = append(os.Environ(), "HOME=/nonexistent", "AIRLOCK_TEST_ATTACK="+program)
+	defer os.RemoveAll(dir)
+	program, err := os.ReadFile(attackProgram(t))
+	if err == nil {
+		err = errors.Join(os.WriteFile(filepath.Join(dir, "attack"), program, 0o755), os.Chown(dir, ordinary, ordinary))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Env = append(os.Environ(), "HOME=/nonexistent", "TMPDIR="+dir, "AIRLOCK_TEST_ATTACK="+filepath.Join(dir, "attack"))
 	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
 	out, err := again.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestIsolated") {

@@ -31,6 +31,7 @@ func rampage(t target) error {
 				if i == 20 {
 					began <- true
 				}
+				time.Sleep(time.Millisecond) // a call that waits for the executor holds up the others
 			}
 		}()
 	}
@@ -42,7 +43,6 @@ func rampage(t target) error {
 	})
 	forever(func(i int) {
 		_ = os.WriteFile(filepath.Join(home(), fmt.Sprint(i%64)), make([]byte, 1<<20), 0o600)
-		time.Sleep(time.Millisecond)
 	})
 	forever(func(i int) {
 		if i < t.Amount {
@@ -51,7 +51,6 @@ func rampage(t target) error {
 				b[n] = 1
 			}
 		}
-		time.Sleep(time.Millisecond)
 	})
 	forever(func(i int) {
 		if i < 50 {
@@ -61,7 +60,6 @@ func rampage(t target) error {
 			}()
 		}
 		_, _ = unix.Open(os.DevNull, unix.O_RDONLY, 0)
-		time.Sleep(time.Millisecond)
 	})
 	for range cap(began) {
 		<-began
