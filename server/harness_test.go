@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/internal/audit"
@@ -44,11 +45,13 @@ type env struct {
 	https  *httptest.Server
 	audit  *events
 	log    *lockedBuffer
+
+	credential azcore.TokenCredential // of the SDK
 }
 
 func start(t testing.TB, change ...func(*server.Config)) *env {
 	t.Helper()
-	e := &env{t: t, audit: &events{}, log: &lockedBuffer{}}
+	e := &env{t: t, audit: &events{}, log: &lockedBuffer{}, credential: developer{}}
 	var err error
 	if e.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "state.db"), Key: seal.NewKey()}); err != nil {
 		t.Fatal(err)
@@ -87,8 +90,8 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 }
 
 // challenge is what whoever is not let in is told about tokens.
-func (e *env) challenge() string {
-	return `Bearer authorization_uri="` + e.https.URL + `/adfs", resource_metadata="` + e.https.URL + `/.well-known/oauth-protected-resource"`
+func (e *env) challenge(authority string) string {
+	return `Bearer authorization_uri="` + authority + `", resource_metadata="` + e.https.URL + `/.well-known/oauth-protected-resource"`
 }
 
 type sealer struct{ values, bodies seal.Key }
@@ -229,7 +232,7 @@ type reply struct {
 	body []byte
 }
 
-// do sends a request to path, with the query that it has, as a developer does.
+// do sends a request to path, with the query that it has, as a developer does. A header that is "" is taken away.
 func (e *env) do(method, path, body string, headers ...string) reply {
 	e.t.Helper()
 	if !strings.Contains(path, "?") {
@@ -244,7 +247,9 @@ func (e *env) do(method, path, body string, headers ...string) reply {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
+			req.Header.Del(headers[i])
+		}
 	}
 	resp, err := e.https.Client().Do(req)
 	if err != nil {

@@ -212,7 +212,7 @@ func TestWithoutAToken(t *testing.T) {
 				var body bytes.Buffer
 				_, _ = body.ReadFrom(resp.Body)
 				_ = resp.Body.Close()
-				if resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") != e.challenge() || resp.Header.Get("x-ms-error-code") != string(errors.AuthenticationFailed) {
+				if resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") != e.challenge(e.https.URL+"/adfs") || resp.Header.Get("x-ms-error-code") != string(errors.AuthenticationFailed) {
 					t.Errorf("%s: %s %s answered %d %v %s", name, method, path, resp.StatusCode, resp.Header, &body)
 				}
 				bodies = append(bodies, body.String())

@@ -183,7 +183,7 @@ func (i *Issuer) sign(ctx context.Context, c domain.Client, s domain.ClientSecre
 	signed, err = jwt.Signed(signer).Claims(jwt.Claims{
 		Issuer: i.cfg.URL, Subject: c.ID, Audience: jwt.Audience{i.cfg.URL}, ID: i.cfg.NewID(),
 		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(lifetime)),
-	}).Claims(map[string]string{
+	}).Claims(map[string]any{
 		"client_id": c.ID, "appid": c.ID, "oid": c.ID, "idtyp": "app", "app_displayname": c.Name, "airlock_secret": s.ID,
 	}).Serialize()
 	return signed, lifetime, err
