@@ -7,6 +7,7 @@ package durable
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,23 +21,32 @@ const temporary = ".tmp-"
 // WriteFile puts data at path in place of what is there, readable by its owner only. After an error what was there
 // before is still there, unless only the last flush of the directory failed.
 func WriteFile(path string, data []byte) error {
-	return put(path, data, os.Rename)
+	return put(path, whole(data), os.Rename)
 }
 
 // CreateFile is WriteFile for a path where nothing may be yet: where something is, the error is fs.ErrExist. Of
 // several that create the same file at once, one succeeds.
 func CreateFile(path string, data []byte) error {
-	return put(path, data, os.Link)
+	return put(path, whole(data), os.Link)
 }
 
-func put(path string, data []byte, place func(from, to string) error) error {
+// CreateFrom is CreateFile for what write writes, which need not fit into memory. Where write fails, there is no file.
+func CreateFrom(path string, write func(io.Writer) error) error {
+	return put(path, write, os.Link)
+}
+
+func whole(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(data); return err }
+}
+
+func put(path string, write func(io.Writer) error, place func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, temporary+"*") // made with mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // after a rename there is nothing left to remove
-	_, err = f.Write(data)
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}

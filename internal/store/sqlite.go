@@ -20,7 +20,7 @@ import (
 )
 
 // This file is all that is SQLite's own: how it is opened, locked, migrated, begun and checkpointed, and what its
-// errors mean. The statements elsewhere are SQL that PostgreSQL reads too ($1 for arguments, ON CONFLICT, RETURNING).
+// errors mean. (snapshot.go has how it is copied.) The statements elsewhere are SQL that PostgreSQL reads too ($1 for arguments, ON CONFLICT, RETURNING).
 
 //go:embed schema/sqlite/*.sql
 var sqliteSchema embed.FS
@@ -67,7 +67,10 @@ func unlockFile(f *os.File) error {
 }
 
 func openSQLite(abs string, conns, busyMillis int, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_busy_timeout": {strconv.Itoa(busyMillis)}, "_pragma": pragmas, "_dqs": {"0"}}
+	return openURI(abs, conns, url.Values{"_busy_timeout": {strconv.Itoa(busyMillis)}, "_pragma": pragmas, "_dqs": {"0"}})
+}
+
+func openURI(abs string, conns int, q url.Values) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err
