@@ -22,6 +22,9 @@ type Feature = sandbox.Feature
 // Limits are the bounds of one execution in the sandbox; without isolation they do not hold.
 type Limits = sandbox.Limits
 
+// DefaultLimits stand for what is 0 in Config.Limits.
+var DefaultLimits = sandbox.DefaultLimits
+
 // openSandbox opens the sandbox that was chosen.
 func openSandbox(i Isolation, l Limits) (sandbox.Sandbox, error) {
 	if i == IsolationNone {
