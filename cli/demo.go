@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/cli/internal/config"
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/internal/errors"
 )
@@ -49,9 +50,10 @@ func (a *app) demo(ctx context.Context, pkg string, keep bool) (err error) {
 	t := &transcript{w: a.stdout}
 	t.title("Airlock demo: a simulated private cloud, a package, and its whole life through the ARM API")
 	t.step("A simulated private cloud and a server")
-	cfg := installationConfig{dir: dir, listen: "127.0.0.1:0", clouds: 1, isolation: executor.IsolationSandbox, log: slog.New(slog.NewTextHandler(logFile, nil))}
+	cfg := installationConfig{Config: config.Default(), clouds: 1, getenv: a.getenv, log: slog.New(slog.NewTextHandler(logFile, nil))}
+	cfg.State, cfg.Listen = dir, "127.0.0.1:0"
 	if missing := missingForIsolation(ctx); missing != "" {
-		cfg.isolation = executor.IsolationNone
+		cfg.Isolation = executor.IsolationNone
 		t.detail("scripts are NOT isolated: this machine lacks %s (`airlock doctor` says more)", missing)
 	} else {
 		t.detail("scripts run in a sandbox: they reach their private cloud through Airlock, and nothing else")

@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,15 +11,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/cli/internal/backup"
+	"github.com/airlock-run/airlock/cli/internal/config"
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/internal/audit"
-	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/durable"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -32,15 +32,17 @@ import (
 	"github.com/airlock-run/airlock/sessions"
 )
 
-// installation is one Airlock for development: its parts joined, with simulated private clouds. Everything that it
-// keeps lies in one directory of its own:
+// installation is one Airlock: its parts joined, by a configuration, or for development with simulated private clouds.
+// Everything that it keeps lies in one directory of its own, but for what the configuration puts elsewhere:
 //
 //	airlock.db   state                     packages/  packages by digest
 //	key          the master key            secrets/   persistent secrets
-//	token        the bearer token          work/      work directories of executions
-//	ca.pem       authority of the server   audit.log  audit events, a JSON line each
-//	dev.env      how to talk to the server, there as long as it is ready
+//	key.check    by which it is known      work/      work directories of executions
+//	server.pem   certificate and key       audit.log  audit events, a JSON line each
+//	ca.pem       authority of the server   token      for development: the bearer token
+//	dev.env      for development: how to talk to the server, there as long as it is ready
 type installation struct {
+	cfg      installationConfig
 	dir      string
 	endpoint string
 	token    secret.Text
@@ -57,31 +59,32 @@ type installation struct {
 }
 
 type installationConfig struct {
-	dir       string
-	listen    string        // host:port
-	clouds    int           // simulated private clouds
-	egress    domain.Egress // of each of them
-	isolation executor.Isolation
-	log       *slog.Logger
+	config.Config
+	clouds int           // simulated private clouds; with at least one it is for development
+	egress domain.Egress // of each of them
+	getenv func(string) string
+	log    *slog.Logger
 }
+
+func (c installationConfig) dev() bool { return c.clouds > 0 }
 
 // install joins the parts. Nothing runs until Run; Close gives back what was taken.
 func install(ctx context.Context, cfg installationConfig) (*installation, error) {
-	i := &installation{dir: cfg.dir, log: cfg.log}
-	if err := i.open(ctx, cfg); err != nil {
+	i := &installation{cfg: cfg, dir: cfg.State, log: cfg.log}
+	if err := i.open(ctx); err != nil {
 		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
 }
 
-func (i *installation) open(ctx context.Context, cfg installationConfig) (err error) {
-	if err := checkIsolation(ctx, cfg.isolation); err != nil {
+func (i *installation) open(ctx context.Context) (err error) {
+	if err := checkIsolation(ctx, i.cfg.Isolation); err != nil {
 		return err
 	}
-	if err := durable.PrivateDir(i.dir); err != nil {
-		return errors.Because(err, errors.Usage, "The state directory cannot be used: %v.", err)
+	if err := i.openDir(); err != nil {
+		return err
 	}
-	key, err := seal.LoadOrCreate(i.path("key"))
+	key, err := i.loadKey()
 	if err != nil {
 		return err
 	}
@@ -98,102 +101,100 @@ func (i *installation) open(ctx context.Context, cfg installationConfig) (err er
 	if i.secrets, err = secrets.OpenFile(i.path("secrets"), key.Derive("persistent secrets")); err != nil {
 		return err
 	}
-	if i.audit, err = os.OpenFile(i.path("audit.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+	if err := i.openAudit(); err != nil {
 		return err
 	}
-	if i.clouds, err = simulate(ctx, cfg.clouds, cfg.egress, i.store); err != nil {
+	if i.clouds, err = simulate(ctx, i.cfg.clouds, i.cfg.egress, i.store); err != nil {
 		return err
 	}
 	if i.token, err = loadToken(i.path("token")); err != nil {
 		return err
 	}
-	if err := i.listen(cfg.listen); err != nil {
+	if err := i.listen(); err != nil {
 		return err
 	}
-	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
-	parameters := key.Derive("secure parameters")
-	i.executor = executor.New(executor.Config{
-		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(i.clouds, events, i.log),
-		Key: parameters, Audit: events, Dir: i.path("work"), Node: "dev", Logger: i.log,
-		Isolation: cfg.isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
-	})
-	api := server.New(server.Config{
-		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
-		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
-		Authenticator: server.NewStaticToken(i.token), Audit: events, Logger: i.log,
-		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Dev: true,
-	})
-	i.server = api.HTTPServer()
-	return i.certify(cfg.listen)
+	i.join(key)
+	return i.certify()
 }
 
-// checkIsolation refuses to go without an isolation that was asked for.
-func checkIsolation(ctx context.Context, chosen executor.Isolation) error {
-	if chosen == executor.IsolationNone {
-		return nil
+// openDir takes the state directory.
+func (i *installation) openDir() error {
+	if err := durable.PrivateDir(i.dir); err != nil {
+		return errors.Because(err, errors.Usage, "The state directory cannot be used: %v.", err)
 	}
-	if missing := missingForIsolation(ctx); missing != "" {
-		return errors.Newf(errors.Usage, "This machine cannot isolate scripts, for it lacks %s: `airlock doctor` says how to get that. With --isolation none they run as ordinary processes of this user, which is for packages that you trust with all that it can reach.", missing)
+	if _, err := os.Lstat(i.path(backup.Restoring)); !errors.Is(err, os.ErrNotExist) {
+		return errors.Because(err, errors.Conflict, "A restore into %s has not come to its end: wait for it, or empty the directory and restore again.", i.dir)
 	}
 	return nil
 }
 
-// missingForIsolation names what the machine lacks to isolate scripts, "" where it lacks nothing.
-func missingForIsolation(ctx context.Context) string {
-	var names []string
-	for _, f := range executor.Features(ctx) {
-		if f.Needed && !f.Found {
-			names = append(names, f.Name)
+// loadKey reads the master key from where the configuration says, and holds it to key.check, so that a wrong one is
+// told before anything is sealed with it.
+func (i *installation) loadKey() (key seal.Key, err error) {
+	from := i.cfg.MasterKey
+	if name := from.Environment; name != "" {
+		if key, err = seal.ParseKey(secret.New(i.cfg.getenv(name))); err != nil {
+			return key, errors.Because(err, errors.Usage, "The environment variable %s (masterKey.environment) cannot be used. %s", name, errors.For(err, "").Message)
+		}
+	} else if key, err = seal.LoadOrCreate(cmp.Or(from.File, i.path("key"))); err != nil {
+		return key, err
+	}
+	is := fmt.Appendf(nil, "%x\n", key.Digest([]byte("the master key of this state")))
+	err = durable.CreateFile(i.path("key.check"), is)
+	if errors.Is(err, os.ErrExist) {
+		var was []byte
+		if was, err = durable.ReadPrivate(i.path("key.check"), 1<<10); err == nil && !bytes.Equal(was, is) {
+			return key, errors.Newf(errors.Usage, "The master key is not the one that the state in %s was made with: start Airlock with the key that it had before.", i.dir)
 		}
 	}
-	const most = 3 // without the first of them there are none of the others
-	if more := len(names) - most; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	return key, err
+}
+
+func (i *installation) openAudit() (err error) {
+	path := cmp.Or(i.cfg.Audit.File, i.path("audit.log"))
+	if i.audit, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return errors.Because(err, errors.Usage, "The audit file cannot be used: %v.", err)
 	}
-	return strings.Join(names, ", ")
+	return nil
+}
+
+// join makes executor and server.
+func (i *installation) join(key seal.Key) {
+	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
+	parameters := key.Derive("secure parameters")
+	limits := i.cfg.Limits
+	i.executor = executor.New(executor.Config{
+		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(i.clouds, events, i.log),
+		Key: parameters, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
+		Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
+		Limits: executor.Limits{
+			Memory: int64(limits.Memory), Threads: limits.Threads, Files: limits.OpenFiles, WorkDirectory: int64(limits.WorkDirectory),
+		},
+		MaxRunning: i.cfg.Executor.Concurrency, MaxOutput: int64(limits.Output),
+	})
+	i.server = server.New(server.Config{
+		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
+		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
+		Authenticator: server.NewStaticToken(i.token), Audit: events, Logger: i.log,
+		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Dev: i.cfg.dev(),
+	}).HTTPServer()
+}
+
+// node is the name of this server in executions and audit.
+func (i *installation) node() string {
+	host, _ := os.Hostname()
+	return cmp.Or(i.cfg.Executor.Node, host, "airlock")
 }
 
 func (i *installation) path(name string) string { return filepath.Join(i.dir, name) }
 
 // listen opens the server's port.
-func (i *installation) listen(address string) (err error) {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return errors.Newf(errors.Usage, "--listen is host:port, not %q.", address)
+func (i *installation) listen() (err error) {
+	if i.listener, err = net.Listen("tcp", i.cfg.Listen); err != nil {
+		return errors.Because(err, errors.Usage, "The server cannot listen on %s (%v): choose another address with --listen.", i.cfg.Listen, err)
 	}
-	if i.listener, err = net.Listen("tcp", address); err != nil {
-		return errors.Because(err, errors.Usage, "The server cannot listen on %s (%v): choose another address with --listen.", address, err)
-	}
-	i.endpoint = "https://" + i.listener.Addr().String()
+	i.endpoint = cmp.Or(i.cfg.URL, "https://"+i.listener.Addr().String())
 	return nil
-}
-
-// certify gives the server a certificate of an authority made now.
-func (i *installation) certify(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
-	}
-	authority, certificate, err := ca.Issue(ca.Request{
-		Name: "Airlock development authority", Hosts: []string{host, "localhost", "127.0.0.1", "::1"}, Lifetime: 365 * 24 * time.Hour,
-	})
-	if err != nil {
-		return err
-	}
-	i.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	return durable.WriteFile(i.path("ca.pem"), authority)
-}
-
-// loadToken reads the bearer token, which is made at the first start. Only its owner may read the file.
-func loadToken(path string) (secret.Text, error) {
-	data, err := durable.ReadPrivate(path, 1<<10)
-	if errors.Is(err, os.ErrNotExist) {
-		data = []byte(rand.Text() + rand.Text()) // 256 bits
-		err = durable.CreateFile(path, data)
-	}
-	if err != nil {
-		return secret.Text{}, errors.Because(err, errors.Usage, "The token file cannot be used: %v.", err)
-	}
-	return secret.New(string(data)), nil
 }
 
 // Run serves until ctx ends; then it ends what runs, answers who waits, and returns when nothing runs any more.
@@ -217,8 +218,10 @@ func (i *installation) Run(ctx context.Context, ready func() error) error {
 		}
 		return nil
 	})
-	if err := i.writeEnv(); err != nil {
-		return err
+	if i.cfg.dev() {
+		if err := i.writeEnv(); err != nil {
+			return err
+		}
 	}
 	if err := ready(); err != nil {
 		return err
@@ -261,23 +264,6 @@ func (i *installation) Close() error {
 		errs = append(errs, i.store.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// writeEnv writes dev.env, which a shell can source.
-func (i *installation) writeEnv() error {
-	return durable.WriteFile(i.path("dev.env"), fmt.Appendf(nil, `export AIRLOCK_ENDPOINT='%s'
-export AIRLOCK_TOKEN='%s'
-export AIRLOCK_CA='%s'
-export AIRLOCK_PRIVATE_CLOUD='%s'
-`, i.endpoint, i.token.Reveal(), i.path("ca.pem"), i.clouds.first()))
-}
-
-// removeEnv removes dev.env, also one that a crash has left.
-func (i *installation) removeEnv() error {
-	if err := os.Remove(i.path("dev.env")); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // sealer keeps secure parameters and the digests of bodies under keys of their own.

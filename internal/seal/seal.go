@@ -17,11 +17,13 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/airlock-run/airlock/internal/durable"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -80,6 +82,15 @@ func LoadOrCreate(path string) (Key, error) {
 	}
 	if err != nil {
 		return Key{}, errors.Because(err, errors.Usage, "The key file cannot be used: %v. Without the right key what was sealed with it is lost: put it back from a copy.", err)
+	}
+	return keyOf(data), nil
+}
+
+// ParseKey reads a key from its base64 form (RFC 4648, section 4), as an environment variable holds it.
+func ParseKey(text secret.Text) (Key, error) {
+	data, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text.Reveal()))
+	if err != nil || len(data) != keySize {
+		return Key{}, errors.Newf(errors.Usage, "The master key must be %d random bytes in base64: `openssl rand -base64 %d` makes one.", keySize, keySize)
 	}
 	return keyOf(data), nil
 }

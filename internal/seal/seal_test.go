@@ -41,6 +41,31 @@ func TestSealOpens(t *testing.T) {
 	}
 }
 
+func TestParseKey(t *testing.T) {
+	t.Parallel()
+	const text = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	path := filepath.Join(t.TempDir(), "private", "key")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fromFile, err := seal.LoadOrCreate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := seal.ParseKey(secret.New(" " + text + "\n"))
+	if err != nil || !bytes.Equal(parsed.Digest([]byte("x")), fromFile.Digest([]byte("x"))) {
+		t.Errorf("the key from base64 is another one than that from the file (%v)", err)
+	}
+	for _, bad := range []string{"", text[:40], text + "MDEy", "0123456789abcdef0123456789abcdef", "-" + text[1:]} {
+		if _, err := seal.ParseKey(secret.New(bad)); !errors.Has(err, errors.Usage) || bad != "" && strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	k := seal.NewKey()

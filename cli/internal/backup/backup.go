@@ -32,7 +32,7 @@ const (
 
 // single are the files of a state directory that may be there: the master key, the bearer token of serve --dev, the
 // certificate that a server has made for itself.
-var single = []string{"key", "token", "server.pem"}
+var single = []string{"key", "key.check", "token", "server.pem"}
 
 // kind is a kind of file in a backup.
 type kind struct {
@@ -42,7 +42,7 @@ type kind struct {
 
 var kinds = []kind{
 	{regexp.MustCompile(`^airlock\.db$`), 0},
-	{regexp.MustCompile(`^(key|token|server\.pem)$`), 64 << 10},
+	{regexp.MustCompile(`^(key|key\.check|token|server\.pem)$`), 64 << 10},
 	{regexp.MustCompile(`^secrets/[a-z0-9_][a-z0-9_.-]{0,99}\.[0-9a-f]{64}\.json$`), 64 << 20},
 	{regexp.MustCompile(`^packages/content/[0-9a-f]{64}\.nupkg$`), 4 << 30},
 }

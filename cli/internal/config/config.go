@@ -134,6 +134,15 @@ func Parse(name string, data []byte) (Config, error) {
 	return c, errors.Newf(errors.Usage, "%s: %s.", name, strings.TrimPrefix(p.key+" "+p.text, " "))
 }
 
+// Check is for what was changed after Parse.
+func (c *Config) Check() error {
+	err := c.check()
+	if p, ok := errors.AsType[*problem](err); ok {
+		return errors.Newf(errors.Usage, "The configuration cannot be used: %s %s.", p.key, p.text)
+	}
+	return err
+}
+
 // problem is what is wrong with a configuration.
 type problem struct {
 	key  string // "" for the file as a whole
