@@ -200,6 +200,7 @@ func (i *installation) listen() (err error) {
 // Run serves until ctx ends; then it ends what runs, answers who waits, and returns when nothing runs any more.
 // It says on ready when requests are taken.
 func (i *installation) Run(ctx context.Context, ready func() error) error {
+	asked := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return i.executor.Run(ctx) })
 	group.Go(func() error { return i.expire(ctx) })
@@ -227,6 +228,9 @@ func (i *installation) Run(ctx context.Context, ready func() error) error {
 		return err
 	}
 	err := group.Wait()
+	if asked.Err() != nil && errors.Is(err, asked.Err()) { // of a recovery that was under way
+		err = nil
+	}
 	return errors.Join(err, i.removeEnv())
 }
 
