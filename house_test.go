@@ -147,7 +147,7 @@ func TestNoDrawers(t *testing.T) {
 // where the value goes.
 var revealing = map[string]string{
 	"cli/demo.go":                            "the bearer token, to the demo's own client",
-	"cli/wiring.go":                          "the bearer token, into dev.env",
+	"cli/environment.go":                     "the bearer token, into dev.env",
 	"executor/end.go":                        "changed secrets, into the sealed intent",
 	"executor/prepare.go":                    "the grant's key, into redaction line by line",
 	"internal/redact/set.go":                 "values to look for",
