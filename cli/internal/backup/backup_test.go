@@ -181,7 +181,7 @@ func TestBackupsAgreeWithThemselves(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		var err error
-		for n := 1; n <= 150 && err == nil; n++ {
+		for n := 1; n <= 80 && err == nil; n++ {
 			for _, step := range []func() error{
 				func() error { return s.note(fmt.Sprintf("intent-%d", n)) },
 				func() error { return s.setSecret(strconv.Itoa(n)) },
