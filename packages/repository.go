@@ -187,6 +187,9 @@ func describe(archive *nupkg.Archive) (domain.Package, error) {
 	if err != nil {
 		return domain.Package{}, err
 	}
+	if strings.EqualFold(m.Name, domain.OwnSecrets) {
+		return domain.Package{}, fmt.Errorf("no package can be called %s, because Airlock keeps secrets of its own under that name; take another one", m.Name)
+	}
 	v, err := parseVersion(m.Version)
 	if err != nil {
 		return domain.Package{}, fmt.Errorf("%s: %w", manifest.File, err)

@@ -159,6 +159,7 @@ func TestPushRefuses(t *testing.T) {
 			[2]string{manifest.File, text(declared("P", "1.0.0"))}), `names it "Q"`},
 		"another version": {archive(t, [2]string{"P.nuspec", strings.NewReplacer("ID", "P", "VERSION", "1.0.1").Replace(nuspecForm)},
 			[2]string{manifest.File, text(declared("P", "1.0.0"))}), `the version "1.0.1"`},
+		"Airlock's own":      {of(func(m *manifest.Manifest) { m.Name = "Airlock" }), "no package can be called Airlock"},
 		"label":              {of(func(m *manifest.Manifest) { m.Version = "1.0.0-beta" }), "-dev or -preview"},
 		"no version":         {of(func(m *manifest.Manifest) { m.Version = "latest" }), `"latest"`},
 		"timeout":            {of(func(m *manifest.Manifest) { m.Cmdlets[0].TimeoutSeconds = 3601 }), "longer than 1h0m0s"},

@@ -142,6 +142,39 @@ func (f *File) Write(ctx context.Context, cloud domain.CloudID, pkg string, chan
 	return nil
 }
 
+// RemoveCloud removes all secrets of a private cloud, those of every package, damaged ones too. After an error some may
+// be removed; the same call again removes the rest.
+func (f *File) RemoveCloud(ctx context.Context, cloud domain.CloudID) error {
+	paths, err := filepath.Glob(filepath.Join(f.dir, "*.json"))
+	for _, path := range paths {
+		pkg := strings.TrimSuffix(filepath.Base(path), ".json")
+		pkg = strings.TrimSuffix(pkg, filepath.Ext(pkg))
+		if f.path(content{Cloud: cloud.Key(), Package: pkg}) != path {
+			continue // another's
+		}
+		if err = errors.Join(err, ctx.Err()); err == nil {
+			err = f.remove(path)
+		}
+	}
+	if err == nil {
+		err = durable.SyncDir(f.dir)
+	}
+	if err != nil {
+		return f.failed(err, "The persistent secrets of the private cloud %s cannot be removed", cloud.Name)
+	}
+	return nil
+}
+
+func (f *File) remove(path string) error {
+	lock := f.lock(path)
+	lock.Lock()
+	defer lock.Unlock()
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // change brings the changes into c.
 func (f *File) change(c *content, names []string, changes map[string]*secret.Text) error {
 	for _, name := range names {
@@ -234,7 +267,7 @@ func (c content) digested() []byte {
 
 // failed is a SecretStoreFailed whose sentence says what failed, why, and what to do; it names files, but only the log
 // learns where they are. A context's error stays as it is.
-func (f *File) failed(cause error, what, pkg string) error {
+func (f *File) failed(cause error, what, of string) error {
 	var todo string
 	switch {
 	case errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
@@ -247,5 +280,5 @@ func (f *File) failed(cause error, what, pkg string) error {
 		todo = " Put the file back from a copy, or remove it to lose these secrets."
 	}
 	why := strings.ReplaceAll(cause.Error(), f.dir+string(filepath.Separator), "")
-	return errors.Because(cause, errors.SecretStoreFailed, what+": %s.%s", pkg, why, todo)
+	return errors.Because(cause, errors.SecretStoreFailed, what+": %s.%s", of, why, todo)
 }

@@ -130,7 +130,7 @@ func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream) (
 		Done:  g.done,
 	}
 	g.vcenter = vcproxy.Config{
-		Host: up.VCenter, Addr: up.Addr, RootCAs: up.RootCAs, User: up.User, Password: up.Password,
+		Host: up.VCenter, Addr: up.Addr, TLS: up.tls(), User: up.User, Password: up.Password,
 		Token: g.Token, Certificate: certificate, KeepAlive: keepAlive, Audit: g.record, Log: b.log,
 	}
 	return g, nil
@@ -173,7 +173,7 @@ func (g *grant) run() {
 	for i, h := range g.upstream.SSH {
 		servers.Go(func() {
 			sshproxy.Serve(g.ctx, g.listeners[i+1], sshproxy.Config{
-				Name: h.Name, Addr: h.Addr, User: h.User, Password: h.Password, HostKey: h.HostKey,
+				Host:       sshproxy.Host(h),
 				ScriptUser: g.User, ScriptKey: g.key, Signer: g.signers[i], Audit: g.record, Log: g.broker.log,
 			})
 		})

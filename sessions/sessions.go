@@ -21,6 +21,8 @@ package sessions
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 
 	"golang.org/x/crypto/ssh"
@@ -28,6 +30,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/vcproxy"
 )
 
 // Clouds knows how to reach private clouds. Its errors reach the user if they are of internal/errors.
@@ -35,24 +38,45 @@ type Clouds interface {
 	Upstream(ctx context.Context, id domain.CloudID) (Upstream, error)
 }
 
-// Upstream is how to reach one private cloud with Airlock's own administrator login. Passwords are read anew at each
-// login, so that a rotated one is found.
+// Upstream is how to reach one private cloud with Airlock's own administrator login. Passwords and keys are read anew
+// at each login, so that a rotated one is found.
 type Upstream struct {
-	VCenter  string         // FQDN, the name in the vCenter's certificate
-	Addr     string         // host:port to dial for it
-	RootCAs  *x509.CertPool // who may have signed the certificate; nil for the system's authorities
-	User     string         // with the SSO domain: scripting@vsphere.local
-	Password func(context.Context) (secret.Text, error)
-	SSH      []SSHHost
+	VCenter    string         // FQDN, the name in the vCenter's certificate
+	Addr       string         // host:port to dial for it
+	RootCAs    *x509.CertPool // who may have signed the certificate; nil for the system's authorities
+	Thumbprint string         // of the one certificate that is taken, as domain.FormatThumbprint has it; "" to go by RootCAs
+	User       string         // with the SSO domain: scripting@vsphere.local
+	Password   func(context.Context) (secret.Text, error)
+	SSH        []SSHHost
 }
 
-// SSHHost is an SSH server of the private cloud.
+// SSHHost is an SSH server of the private cloud, with a password or a key.
 type SSHHost struct {
 	Name     string // FQDN of an ESXi host, or "VC" for the vCenter itself
 	Addr     string // host:port to dial
 	User     string
 	Password func(context.Context) (secret.Text, error)
-	HostKey  ssh.PublicKey // pinned: a host that shows another one is not entered
+	Signer   func(context.Context) (ssh.Signer, error)
+
+	// HostKey is pinned: a host that shows another one is not entered. Where it is nil, Learn is asked to keep the key
+	// that the host has shown, and returns the one that is kept, which is an earlier one where there is one.
+	HostKey ssh.PublicKey
+	Learn   func(context.Context, ssh.PublicKey) (ssh.PublicKey, error)
+}
+
+// tls is how the vCenter's certificate is verified.
+func (u Upstream) tls() *tls.Config {
+	c := &tls.Config{RootCAs: u.RootCAs, ServerName: u.VCenter, MinVersion: tls.VersionTLS12}
+	if u.Thumbprint != "" {
+		c.InsecureSkipVerify = true // in favour of the one certificate that is known
+		c.VerifyConnection = func(s tls.ConnectionState) error {
+			if shown := domain.FormatThumbprint(sha256.Sum256(s.PeerCertificates[0].Raw)); shown != u.Thumbprint {
+				return vcproxy.OtherThumbprint(shown)
+			}
+			return nil
+		}
+	}
+	return c
 }
 
 // check finds what a registration of a private cloud lacks.
@@ -62,9 +86,9 @@ func (u Upstream) check() error {
 			"The private cloud's vCenter %q is registered without a name, an address, a user or a password; ask the provider to complete it.", u.VCenter)
 	}
 	for _, h := range u.SSH {
-		if h.Name == "" || h.Addr == "" || h.User == "" || h.Password == nil || h.HostKey == nil {
+		if h.Name == "" || h.Addr == "" || h.User == "" || (h.Password == nil) == (h.Signer == nil) || h.HostKey == nil && h.Learn == nil {
 			return errors.Newf(errors.SessionFailed,
-				"The host %q is registered without a name, an address, a user, a password or an SSH host key; ask the provider to complete it.", h.Name)
+				"The host %q is registered without a name, an address, a user, a password or key, or an SSH host key; ask the provider to complete it.", h.Name)
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 type Store interface {
 	Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error)
 	Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error
+	RemoveCloud(ctx context.Context, cloud domain.CloudID) error
 }
 
 // Cloud is the private cloud with the name.
@@ -66,6 +67,7 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() Store)) {
 	for name, test := range map[string]func(*testing.T, func() Store){
 		"changes":    testChanges,
 		"isolation":  testIsolation,
+		"removal":    testRemoval,
 		"names":      testNames,
 		"refusals":   testRefusals,
 		"bounds":     testBounds,
@@ -127,6 +129,34 @@ func testIsolation(t *testing.T, open func() Store) {
 	Expect(t, s, upper, "p", "password", "value 0") // the same cloud and package in another case
 	write(t, s, upper, "p", "password", "changed")
 	Expect(t, s, Cloud("a"), "P", "password", "changed")
+}
+
+func testRemoval(t *testing.T, open func() Store) {
+	s := open()
+	for _, cloud := range []domain.CloudID{Cloud("a"), Cloud("a.p"), Cloud("b")} {
+		for _, pkg := range []string{"P", "P.Q", "p-1.2"} {
+			write(t, s, cloud, pkg, "one", "1", "two", "2")
+		}
+	}
+	upper := Cloud("A")
+	for range 2 { // the second time there is nothing left
+		if err := s.RemoveCloud(t.Context(), upper); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open()
+	for _, pkg := range []string{"P", "P.Q", "p-1.2"} {
+		Expect(t, s, Cloud("a"), pkg)
+		Expect(t, s, Cloud("a.p"), pkg, "one", "1", "two", "2")
+		Expect(t, s, Cloud("b"), pkg, "one", "1", "two", "2")
+	}
+	write(t, s, Cloud("a"), "P", "new", "3")
+	Expect(t, s, Cloud("a"), "P", "new", "3")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.RemoveCloud(ctx, Cloud("a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of the context: %v", err)
+	}
 }
 
 func testNames(t *testing.T, open func() Store) {

@@ -52,7 +52,7 @@ func (l *Value[T]) Get(ctx context.Context) (T, error) {
 	}
 	v, err := l.make(l.ctx)
 	if err != nil {
-		if _, final := errors.AsType[finalError](err); final {
+		if IsFinal(err) {
 			l.err = err
 		}
 		return none, err
@@ -85,3 +85,9 @@ func (e finalError) Unwrap() error { return e.error }
 // Final marks a failure that would come again however often one tried, such as a refused password: trying it again
 // and again would lock the account.
 func Final(err error) error { return finalError{err} }
+
+// IsFinal says whether a failure is marked so.
+func IsFinal(err error) bool {
+	_, final := errors.AsType[finalError](err)
+	return final
+}

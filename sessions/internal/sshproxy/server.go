@@ -35,13 +35,23 @@ const (
 // ok is the result of an audit event that tells no failure.
 const ok = "ok"
 
-// Config says which host is played, how to log in to it, and to whom the proxy listens.
-type Config struct {
+// Host says where a host is and how to log in to it: with a password or a key, whichever is not nil. Both are read at
+// each login.
+type Host struct {
 	Name     string // FQDN, or "VC"
 	Addr     string // host:port to dial
 	User     string
-	Password func(context.Context) (secret.Text, error) // read at each login
-	HostKey  ssh.PublicKey                              // the host's, pinned
+	Password func(context.Context) (secret.Text, error)
+	Signer   func(context.Context) (ssh.Signer, error)
+	HostKey  ssh.PublicKey // pinned; nil to ask Learn
+
+	// Learn keeps the key that the host has shown, and returns the one that is kept.
+	Learn func(context.Context, ssh.PublicKey) (ssh.PublicKey, error)
+}
+
+// Config says which host is played, and to whom the proxy listens.
+type Config struct {
+	Host
 
 	ScriptUser string        // the execution's
 	ScriptKey  ssh.PublicKey // the execution's

@@ -60,7 +60,7 @@ func TestSessionsAreKept(t *testing.T) {
 	go func() {
 		defer close(done)
 		Serve(ctx, l, Config{
-			Host: vc.FQDN, Addr: addr, RootCAs: pool, User: vc.User,
+			Host: vc.FQDN, Addr: addr, TLS: &tls.Config{RootCAs: pool}, User: vc.User,
 			Password: func(context.Context) (secret.Text, error) { return vc.Password, nil },
 			Token:    secret.New("token"), Certificate: certificate, KeepAlive: 5 * time.Millisecond,
 			Audit: func(string, string, string, string) {}, Log: slog.New(slog.DiscardHandler),

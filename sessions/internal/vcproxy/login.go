@@ -2,7 +2,6 @@ package vcproxy
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,7 +59,7 @@ func newLogins(ctx context.Context, c Config) *logins {
 	}
 	l.transport.DialTLSContext = nil // govmomi's own dials by name, without a context
 	l.transport.Proxy = nil
-	l.transport.TLSClientConfig = &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12}
+	l.transport.TLSClientConfig = c.TLS
 	l.transport.DisableCompression = true
 	l.transport.MaxIdleConnsPerHost = 16
 	l.vim = lazy.New(ctx, loginGrace, audited(l, "vcenter/login", l.loginVim))

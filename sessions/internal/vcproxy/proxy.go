@@ -11,7 +11,6 @@ package vcproxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,9 +36,9 @@ const ok = "ok"
 
 // Config says which vCenter is played, how to log in to it, and to whom the proxy listens.
 type Config struct {
-	Host     string         // FQDN
-	Addr     string         // host:port to dial
-	RootCAs  *x509.CertPool // nil for those of the system
+	Host     string      // FQDN
+	Addr     string      // host:port to dial
+	TLS      *tls.Config // how its certificate is verified
 	User     string
 	Password func(context.Context) (secret.Text, error) // read at each login
 
