@@ -98,7 +98,7 @@ var table = map[Code]struct {
 	ExecutorLost:         {0, ExitScript},
 	PrivateCloudUpdating: {0, ExitConflict},
 	SessionFailed:        {0, ExitScript},
-	SecretStoreFailed:    {0, ExitScript},
+	SecretStoreFailed:    {http.StatusServiceUnavailable, ExitScript},
 	SecretNameInvalid:    {0, ExitScript},
 	NamedOutputsTooLarge: {0, ExitScript},
 	OutputTooLarge:       {0, ExitScript},
