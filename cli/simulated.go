@@ -59,7 +59,7 @@ func (s simulated) Upstream(_ context.Context, id domain.CloudID) (sessions.Upst
 		}
 		return up, nil
 	}
-	return sessions.Upstream{}, errors.Newf(errors.SessionFailed, "The private cloud %s is not simulated by this server: start it with more --clouds.", id.Name)
+	return sessions.Upstream{}, errors.Newf(errors.SessionFailed, "The private cloud %s is registered without a connection, and this server does not simulate it: complete its registration, or start the server with more --clouds.", id.Name)
 }
 
 func known(password secret.Text) func(context.Context) (secret.Text, error) {

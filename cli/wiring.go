@@ -162,9 +162,10 @@ func (i *installation) openAudit() (err error) {
 func (i *installation) join(key seal.Key) {
 	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
 	parameters := key.Derive("secure parameters")
+	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv}
 	limits := i.cfg.Limits
 	i.executor = executor.New(executor.Config{
-		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(i.clouds, events, i.log),
+		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(clouds, events, i.log),
 		Key: parameters, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
 		Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
 		Limits: executor.Limits{
@@ -176,7 +177,8 @@ func (i *installation) join(key seal.Key) {
 		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
 		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
 		Authenticator: server.NewStaticToken(i.token), Audit: events, Logger: i.log,
-		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Dev: i.cfg.dev(),
+		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+		Secrets: i.secrets, Check: clouds.check,
 	}).HTTPServer()
 }
 

@@ -5,13 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/nearest"
 )
 
 // maxBody is the most bytes of a request's body.
@@ -142,6 +148,99 @@ func (o object) text(name string) (text string, given bool, err error) {
 	}
 	err = json.Unmarshal(value, &text)
 	return text, true, err
+}
+
+// optional is the object under a name, an empty one where there is none.
+func (o object) optional(name string) (member object, given bool, err error) {
+	value := o.get(name)
+	if value == nil {
+		return object{path: o.at(name)}, false, nil
+	}
+	member, err = asObject(o.at(name), value)
+	return member, true, err
+}
+
+// maxLabel is the most bytes of a short text.
+const maxLabel = 8 << 10
+
+// label reads a short text of one line, if it is there.
+func (o object) label(name string, to *string) error {
+	text, given, err := o.text(name)
+	if err != nil || !given {
+		return err
+	}
+	if len(text) > maxLabel || strings.ContainsFunc(text, unicode.IsControl) {
+		return malformed(o.at(name), "must be one line of at most %d bytes", maxLabel)
+	}
+	*to = text
+	return nil
+}
+
+// boolean reads true or false, if it is there.
+func (o object) boolean(name string, to *bool) error {
+	value := o.get(name)
+	if value == nil {
+		return nil
+	}
+	if kind := kindOf(value); kind != "true or false" {
+		return malformed(o.at(name), "must be true or false, not %s", kind)
+	}
+	return json.Unmarshal(value, to)
+}
+
+// number reads a whole number from 0 to most, if it is there.
+func (o object) number(name string, most int, to *int) error {
+	value := o.get(name)
+	if value == nil {
+		return nil
+	}
+	n, err := strconv.Atoi(string(value))
+	if err != nil || n < 0 || n > most {
+		return malformed(o.at(name), "must be a whole number from 0 to %d", most)
+	}
+	*to = n
+	return nil
+}
+
+// only refuses members of other names than these.
+func (o object) only(known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(o.members)) { // of two that are wrong always the same one is told
+		if slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) }) {
+			continue
+		}
+		if near := nearest.Of(name, known); near != "" {
+			return malformed(o.path, "has no field %.60q; the nearest is %s", name, near).At(o.at(name))
+		}
+		return malformed(o.path, "has no field %.60q; there are %s", name, strings.Join(known, ", ")).At(o.at(name))
+	}
+	return nil
+}
+
+// decode reads the members into the fields of a struct.
+func (o object) decode(to any) error {
+	data, err := json.Marshal(o.members)
+	if err != nil {
+		return err
+	}
+	err = json.Unmarshal(data, to)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return malformed(o.at(strings.TrimPrefix(wrong.Field, "Connection.")), "must be %s, not %s", wanted(wrong.Type), wrong.Value)
+	}
+	if err != nil {
+		return malformed(o.path, "cannot be read")
+	}
+	return nil
+}
+
+// wanted says what a JSON value must be to be read as the type.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "an array"
+	}
+	return "an object"
 }
 
 // array calls each with the elements of an array and their places.

@@ -62,7 +62,7 @@ func (s *Server) listClouds(a *answer, r *request) error {
 	}
 	out := list[privateCloud]{Value: []privateCloud{}}
 	for _, c := range clouds {
-		out.Value = append(out.Value, cloudResource(c))
+		out.Value = append(out.Value, r.cloudResource(c))
 	}
 	return a.send(http.StatusOK, out)
 }
@@ -72,32 +72,7 @@ func (s *Server) getCloud(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	return a.send(http.StatusOK, cloudResource(cloud))
-}
-
-// setCloudState plays the provider who works on a simulated private cloud: {"state": "Updating"} or "Succeeded".
-func (s *Server) setCloudState(a *answer, r *request) error {
-	body, err := r.readObject(a)
-	if err != nil {
-		return err
-	}
-	given, _, err := body.text("state")
-	if err != nil {
-		return err
-	}
-	state := domain.CloudState(given)
-	if state != domain.CloudUpdating && state != domain.CloudSucceeded {
-		return errors.Newf(errors.InvalidRequestContent, "The state of a private cloud can be set to %s or %s.", domain.CloudUpdating, domain.CloudSucceeded).At("state")
-	}
-	cloud, err := s.cfg.Store.PrivateCloud(r.Context(), r.cloud)
-	if err != nil {
-		return err
-	}
-	cloud.State = state
-	if err := s.cfg.Store.PutPrivateCloud(r.Context(), cloud); err != nil {
-		return err
-	}
-	return s.getCloud(a, r)
+	return a.send(http.StatusOK, r.cloudResource(cloud))
 }
 
 // listPackages has the highest versions, or with allVersions=true (ours) all of them.

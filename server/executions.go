@@ -164,6 +164,10 @@ func (s *Server) wholeResource(r *request, x domain.Execution) (resource[executi
 
 func waitsFor(p domain.Position, cloud string) string {
 	switch {
+	case p.Paused && p.Running == "":
+		return fmt.Sprintf("Position %d in the queue of the private cloud %s, which is paused: nothing starts until its provider lets it go on.", p.Ahead+1, cloud)
+	case p.Paused:
+		return fmt.Sprintf("Position %d in the queue of the private cloud %s, which is paused: %s runs to its end, and nothing else starts until its provider lets it go on.", p.Ahead, cloud, p.Running)
 	case p.Ahead == 0:
 		return fmt.Sprintf("Next in the queue of the private cloud %s; it starts as soon as the executor takes it.", cloud)
 	case p.Running == "":

@@ -24,6 +24,7 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/sdk/manifest"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/secrets"
 	"github.com/airlock-run/airlock/server"
 )
 
@@ -39,12 +40,13 @@ var cloudID = domain.CloudID{Subscription: subscription, ResourceGroup: group, N
 
 // env is the API over TLS on a real store. Only the packages and what runs scripts are the test's own.
 type env struct {
-	t      testing.TB
-	store  *store.Store
-	server *server.Server
-	https  *httptest.Server
-	audit  *events
-	log    *lockedBuffer
+	t       testing.TB
+	store   *store.Store
+	secrets *secrets.File
+	server  *server.Server
+	https   *httptest.Server
+	audit   *events
+	log     *lockedBuffer
 
 	credential azcore.TokenCredential // of the SDK
 }
@@ -67,8 +69,12 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 		}
 	}
 	key := seal.NewKey()
+	if e.secrets, err = secrets.OpenFile(filepath.Join(t.TempDir(), "secrets"), key.Derive("secrets")); err != nil {
+		t.Fatal(err)
+	}
 	config := server.Config{
 		Store: e.store, Packages: catalogue{inventory("1.0.0"), inventory("1.2.0")}, Sealer: sealer{key.Derive("values"), key.Derive("bodies")},
+		Secrets:       e.secrets,
 		Authenticator: server.NewStaticToken(secret.New(token)), Audit: e.audit,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Now:    time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },

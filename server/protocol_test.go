@@ -77,7 +77,6 @@ func TestMethods(t *testing.T) {
 	}
 	// GETs with a Content-Type and no body come from the SDK for JavaScript.
 	e.do("GET", cloudPath, "", "Content-Type", "application/json").want(t, 200, "")
-	e.do("POST", cloudPath+"/setState", `{"state":"Updating"}`).want(t, 404, errors.ResourceNotFound) // not without Config.Dev
 }
 
 func TestRequestIDs(t *testing.T) {
@@ -229,20 +228,6 @@ func TestDeleteByLocation(t *testing.T) {
 	// An operation is that of its private cloud only.
 	e.do("GET", strings.Replace(location, "Cloud-1", "Cloud-2", 1), "").want(t, 404, errors.ResourceNotFound)
 	e.do("PUT", path, put("Start-Sleep", "")).want(t, 201, "") // the name is free
-}
-
-func TestSetState(t *testing.T) {
-	t.Parallel()
-	e := start(t, func(c *server.Config) { c.Dev = true })
-	for _, state := range []string{"Updating", "Succeeded"} {
-		e.do("POST", cloudPath+"/setState", `{"state":"`+state+`"}`).want(t, 200, "")
-		got := decode[struct {
-			Properties struct{ ProvisioningState string }
-		}](t, e.do("GET", cloudPath, ""))
-		if got.Properties.ProvisioningState != state {
-			t.Errorf("the state is %s, want %s", got.Properties.ProvisioningState, state)
-		}
-	}
 }
 
 // broken fails as parts do that are not there or have a fault.

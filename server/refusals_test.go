@@ -47,7 +47,7 @@ var cluster = parameter("ClusterName", "Value", `"value":"c1"`)
 
 func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	e := start(t, func(c *server.Config) { c.Dev = true })
+	e := start(t)
 	x, secureX := cloudPath+"/scriptExecutions/x", put("Get-Inventory", `"parameters":[`+cluster+`,`+parameter("Token", "SecureValue", `"secureValue":"one"`)+`]`)
 	taken := cloudPath + "/scriptExecutions/taken"
 	e.do("PUT", taken, secureX).want(t, 201, "")
@@ -158,8 +158,6 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		"half a character":       {"PUT", x, strings.Replace(secureX, `"one"`, `"\ud83d!"`, 1), 400, errors.InvalidRequestContent, "half a character", ""},
 		"half, the other":        {"PUT", x, strings.Replace(secureX, `"one"`, `"\\\ude00"`, 1), 400, errors.InvalidRequestContent, "half a character", ""},
 		"operation unknown":      {"GET", cloudPath + "/operationStatuses/nothing", "", 404, errors.ResourceNotFound, "no operation nothing", ""},
-		"state unknown":          {"POST", cloudPath + "/setState", `{"state":"Gone"}`, 400, errors.InvalidRequestContent, "Updating or Succeeded", "state"},
-		"state of none":          {"POST", strings.Replace(cloudPath, "Cloud-1", "Nowhere", 1) + "/setState", `{"state":"Updating"}`, 404, errors.ResourceNotFound, "Nowhere", ""},
 		"logs too large":         {"POST", taken + "/getExecutionLogs", `["` + strings.Repeat("x", 128<<10) + `"]`, 413, errors.RequestEntityTooLarge, "128 KiB", ""},
 		"api-version too long":   {"GET", x + "?api-version=" + strings.Repeat("9", 10000), "", 400, errors.InvalidAPIVersionParameter, "not known", ""},
 	} {

@@ -118,6 +118,8 @@ func (r *request) checkNames() error {
 		switch variable {
 		case "resourceGroup":
 			ok, rule = domain.CloudID{Subscription: "s", ResourceGroup: name, Name: "c"}.Valid(), "at most 90 letters, digits, '-', '.', '_', '(' or ')', with no '.' at the end"
+		case "secret":
+			ok, rule = secretName.MatchString(name), "1 to 127 letters A to Z, digits or '-'"
 		case "scriptPackage":
 			ok, rule = domain.ValidPackageRef(name), "Name@1.2.3 or Name@1.*"
 		}
@@ -128,6 +130,9 @@ func (r *request) checkNames() error {
 	r.cloud = domain.CloudID{Subscription: r.vars["subscription"], ResourceGroup: r.vars["resourceGroup"], Name: r.vars["privateCloud"]}
 	return nil
 }
+
+// secretName is what every store of secrets takes (Azure Key Vault).
+var secretName = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
 
 var upper = regexp.MustCompile(`[A-Z]`)
 

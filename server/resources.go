@@ -54,6 +54,8 @@ type cloudProperties struct {
 	ManagementCluster cluster           `json:"managementCluster"`
 	Endpoints         endpoints         `json:"endpoints"`
 	ProvisioningState domain.CloudState `json:"provisioningState"`
+
+	Airlock *airlockProperties `json:"airlock,omitempty"` // ours, for whoever may change it
 }
 
 type cluster struct {
@@ -64,10 +66,10 @@ type endpoints struct {
 	VCSA string `json:"vcsa"`
 }
 
-func cloudResource(c domain.PrivateCloud) privateCloud {
+func (r *request) cloudResource(c domain.PrivateCloud) privateCloud {
 	return privateCloud{
 		ID: c.ID.String(), Name: c.ID.Name, Type: actCloud, Location: c.Location, SKU: sku{c.SKU},
-		Properties: cloudProperties{c.NetworkBlock, cluster{c.ClusterSize}, endpoints{"https://" + c.VCenter + "/"}, c.State},
+		Properties: cloudProperties{c.NetworkBlock, cluster{c.ClusterSize}, endpoints{"https://" + c.VCenter + "/"}, c.State, airlockOf(c)},
 	}
 }
 

@@ -49,13 +49,16 @@ const (
 )
 
 // routes is the one table from which requests are served. HEAD goes where GET goes.
-func routes(dev bool) []route {
+func routes() []route {
 	table := []route{
 		{method: "GET", pattern: ofProvider + "/operations", action: provider + "/operations/read", display: "List operations", handle: (*Server).listOperations},
 
 		{method: "GET", pattern: ofSub + clouds, action: actCloud + "/read", handle: (*Server).listClouds},
 		{method: "GET", pattern: ofGroup + clouds, action: actCloud + "/read", handle: (*Server).listClouds},
 		{method: "GET", pattern: ofCloud, action: actCloud + "/read", display: "Get or list private clouds", handle: (*Server).getCloud},
+
+		{method: "PUT", pattern: ofCloud, action: actCloud + "/write", display: "Register or change a private cloud", handle: (*Server).putCloud},
+		{method: "DELETE", pattern: ofCloud, action: actCloud + "/delete", display: "Remove a private cloud with its records and secrets", handle: (*Server).deleteCloud},
 
 		{method: "GET", pattern: pkgs, action: actPackage + "/read", handle: (*Server).listPackages},
 		{method: "GET", pattern: pkgs + "/{scriptPackage}", action: actPackage + "/read", display: "Get or list script packages", handle: (*Server).getPackage},
@@ -72,6 +75,9 @@ func routes(dev bool) []route {
 		{method: "GET", pattern: ofCloud + "/operationResults/{operation}", action: actCloud + "/operationResults/read", display: "Wait for an operation", handle: (*Server).getOperationResult},
 
 		// Our own, which ARM does not have.
+		{method: "POST", pattern: ofCloud + "/check", action: actCloud + "/check/action", display: "Test the logins of a private cloud", handle: (*Server).checkCloud},
+		{method: "PUT", pattern: ofCloud + "/secrets/{secret}", action: actCloud + "/secrets/write", display: "Keep a credential of a private cloud", handle: (*Server).putSecret},
+		{method: "DELETE", pattern: ofCloud + "/secrets/{secret}", action: actCloud + "/secrets/delete", display: "Remove a credential of a private cloud", handle: (*Server).deleteSecret},
 		{method: "GET", pattern: execution + "/streams", action: actExecution + "/streams/read", display: "Follow the output of a script execution", handle: (*Server).getStreams},
 		{method: "POST", pattern: execution + "/cancel", action: actExecution + "/cancel/action", display: "End a script execution and keep it", handle: (*Server).cancelExecution},
 
@@ -96,9 +102,6 @@ func routes(dev bool) []route {
 		{method: "GET", pattern: "/{tenant}/v2.0" + discovery, handle: (*Server).getDiscovery, public: true},
 		{method: "POST", pattern: "/{tenant}/oauth2/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},
 		{method: "POST", pattern: "/{tenant}/oauth2/v2.0/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},
-	}
-	if dev {
-		table = append(table, route{method: "POST", pattern: ofCloud + "/setState", action: actCloud + "/setState/action", display: "Set the state of a simulated private cloud", handle: (*Server).setCloudState})
 	}
 	for i := range table {
 		table[i].segments = strings.Split(table[i].pattern[1:], "/")

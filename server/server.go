@@ -21,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/seal"
+	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server/internal/issuer"
 	"github.com/airlock-run/airlock/server/internal/token"
 )
@@ -31,6 +32,7 @@ type Store interface {
 	PrivateCloud(ctx context.Context, id domain.CloudID) (domain.PrivateCloud, error)
 	PrivateClouds(ctx context.Context, subscription, resourceGroup string) ([]domain.PrivateCloud, error)
 	PutPrivateCloud(ctx context.Context, c domain.PrivateCloud) error
+	RemovePrivateCloud(ctx context.Context, id domain.CloudID) (existed bool, err error)
 
 	// Submit stores a new execution. One of the same name with the same BodyDigest is returned as it is, created
 	// false; with another digest it is a Conflict.
@@ -56,6 +58,13 @@ type Packages interface {
 	Resolve(ctx context.Context, cloud domain.PrivateCloud, ref string) (domain.Package, error)
 }
 
+// Secrets is the store of persistent secrets. The credentials of a private cloud itself are those of the package id
+// domain.OwnSecrets there.
+type Secrets interface {
+	Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error
+	RemoveCloud(ctx context.Context, cloud domain.CloudID) error
+}
+
 // Sealer keeps secure parameters from sight: sealed for the executor, and as a keyed digest by which two bodies are
 // compared without being kept.
 type Sealer interface {
@@ -67,6 +76,8 @@ type Sealer interface {
 type Config struct {
 	Store    Store
 	Packages Packages
+	Secrets  Secrets
+	Check    func(context.Context, domain.PrivateCloud) (domain.Report, error) // tests the logins, within 45 s
 	Sealer   Sealer
 	Audit    audit.Writer
 	Logger   *slog.Logger
@@ -84,7 +95,6 @@ type Config struct {
 	Hold      time.Duration // how long a request is held at most; 0 means 20 s
 	MaxHeld   int           // requests held at once, past which answers come without waiting; 0 means 1024
 	MaxActive int           // requests worked on at once, past which they are TooManyRequests; 0 means 128
-	Dev       bool          // offers setState on simulated private clouds
 }
 
 // Server is the API as an http.Handler. HTTPServer makes an http.Server of it with fitting limits.
@@ -114,7 +124,7 @@ func New(c Config) *Server {
 	own := issuer.New(issuer.Config{URL: c.URL, Store: c.Identities, Key: c.TokenKey, Now: c.Now, NewID: c.NewID, Logger: c.Logger})
 	return &Server{
 		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
-		cfg: c, routes: routes(c.Dev), released: make(chan struct{}),
+		cfg: c, routes: routes(), released: make(chan struct{}),
 		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive),
 	}
 }
