@@ -109,6 +109,7 @@ New here? "airlock demo" shows the main job on a simulated private cloud and end
 		a.demoCommand(), a.serveCommand(),
 		a.scriptPackageCommand(), a.scriptCmdletCommand(), a.scriptExecutionCommand(),
 		a.privateCloudCommand(), a.packageCommand(), a.doctorCommand(), a.backupCommand(), a.restoreCommand(),
+		a.servicePrincipalCommand(), a.tokenCommand(),
 	)
 	return root{cmd}
 }

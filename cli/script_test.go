@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 				}
 				return isolation() == executor.IsolationSandbox, nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode, "field": field},
 		})
 	})
 }
@@ -69,6 +69,20 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprintf("%o", info.Mode().Perm()); (got == args[0]) == neg {
 		ts.Fatalf("%s has the mode %s", args[1], got)
 	}
+}
+
+// field VARIABLE NAME FILE sets a variable to what stands behind the name in a file of pairs.
+func field(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: field VARIABLE NAME FILE")
+	}
+	for line := range strings.Lines(ts.ReadFile(args[2])) {
+		if value, ok := strings.CutPrefix(line, args[1]+" "); ok {
+			ts.Setenv(args[0], strings.TrimSpace(value))
+			return
+		}
+	}
+	ts.Fatalf("%s has no %s", args[2], args[1])
 }
 
 // The demo does what it says, from a package that is packed already.
