@@ -40,7 +40,7 @@ type world struct {
 }
 
 // attackLimits let the attacks on resources be short.
-var attackLimits = sandbox.Limits{Memory: 96 << 20, Threads: 128, Files: 256, WorkDirectory: 32 << 20}
+var attackLimits = sandbox.Limits{Memory: 96 << 20, Threads: 128, Files: 256, WorkDirectory: 16 << 20}
 
 // TestIsolatedAttacks tries every way out that is known, in a room, and without one.
 func TestIsolatedAttacks(t *testing.T) {

@@ -20,16 +20,17 @@ type Limits struct {
 	Memory  int64 // bytes
 	Threads int
 	Files   int // open at once, in a process
-	// WorkDirectory is in bytes on disk, at least 4 KiB a file, and nested at most usage.MaxDepth deep. It is measured
-	// ten times a second, less often where there are very many files: what a script writes in between is beyond it, a
-	// few hundred MB on a fast disk. As somebody else than root, Airlock does not see deleted files that a script has
-	// mapped and closed.
+	// WorkDirectory is in bytes on disk, at least 4 KiB a file; there may be usage.MaxEntries names in it, nested
+	// usage.MaxDepth deep. It is measured ten times a second, less often where there are very many files, and once a
+	// second with the programs stopped: what a script writes in between is beyond it, a few hundred MB on a fast disk,
+	// and up to a second of writing for one that moves files about to escape. As somebody else than root, Airlock does
+	// not see deleted files that a script has mapped and closed.
 	WorkDirectory int64
 }
 
 // DefaultLimits are the bounds of a room where nobody says otherwise. Go with thousands of goroutines, and pwsh, do
 // with a tenth of the threads.
-var DefaultLimits = Limits{Memory: 2 << 30, Threads: 1024, Files: 4096, WorkDirectory: 25e9}
+var DefaultLimits = Limits{Memory: 2 << 30, Threads: 1024, Files: 1024, WorkDirectory: 25e9}
 
 // Isolated is the sandbox. A room is a set of namespaces with a first process of Airlock's own (package stage): its
 // user, processes, mounts, network, IPC and host name are the room's alone. In it are the work directory, the package,

@@ -82,3 +82,33 @@ func TestIsolatedProbe(t *testing.T) {
 		}
 	}
 }
+
+// TestIsolatedStill sees that a room's programs can be stopped for a measurement, whatever they do, and go on after it.
+func TestIsolatedStill(t *testing.T) {
+	exe := attackProgram(t)
+	s := wild(t)
+	defer s.Close()
+	r := openRoom(t, s, exe)
+	said, end, err := tryUntil(r, exe, world{Attack: "rampage", Amount: 1}, func() {
+		for range 3 {
+			if sandbox.Stopped(r) {
+				t.Error("it is stopped before")
+			}
+			let := sandbox.Still(r)
+			for !sandbox.Stopped(r) { // it may be in the kernel for longer than Still waits
+				if t.Context().Err() != nil {
+					t.Fatal("it does not stop")
+				}
+			}
+			let()
+			for sandbox.Stopped(r) {
+				if t.Context().Err() != nil {
+					t.Fatal("it does not go on")
+				}
+			}
+		}
+	})
+	if err != nil || said != "succeeded" || end.How != "signal: killed" {
+		t.Errorf("%v, it says %q and %+v", err, said, end)
+	}
+}

@@ -41,6 +41,24 @@ func look(pid int) (process, bool) {
 	return parseStat(pid, data)
 }
 
+// stopped says whether all threads of a process are stopped or have ended.
+func stopped(pid int) bool {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return true
+	}
+	for _, t := range tasks {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/stat", pid, t.Name()))
+		if err != nil {
+			continue
+		}
+		if p, ok := parseStat(pid, data); ok && !strings.ContainsRune("TtZX", rune(p.state)) {
+			return false
+		}
+	}
+	return true
+}
+
 // parseStat reads the line of /proc/pid/stat. The second field is the program's name in parentheses, in which
 // anything may stand.
 func parseStat(pid int, data []byte) (process, bool) {

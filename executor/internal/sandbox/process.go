@@ -1,12 +1,10 @@
 package sandbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -171,8 +169,12 @@ func limitResource(pid, resource int, most uint64) error {
 	return nil
 }
 
-// interval is how often a room is measured; one that takes long to measure, less often.
-const interval = 100 * time.Millisecond
+// interval is how often a room is measured; one that takes long to measure, less often. Every stillEvery times the
+// programs are stopped for it, so that nothing moves out of its way.
+const (
+	interval   = 100 * time.Millisecond
+	stillEvery = 10
+)
 
 // watch measures what the room's processes use, from the first one on, and kills the room when it is too much.
 func (r *isolatedRoom) watch() {
@@ -183,23 +185,49 @@ func (r *isolatedRoom) watch() {
 	r.work.Go(func() {
 		timer := time.NewTimer(interval)
 		defer timer.Stop()
-		for {
+		for n := 1; ; n++ {
 			select {
 			case <-r.gone:
 				return
 			case <-timer.C:
 			}
 			began := time.Now()
-			if limit := r.measure(); limit != "" {
+			let := func() {}
+			if n%stillEvery == 0 {
+				let = r.still()
+			}
+			limit := r.measure()
+			let()
+			if limit != "" {
 				r.mu.Lock()
 				r.limit = limit
 				r.mu.Unlock()
 				r.killAll()
 				return
 			}
-			timer.Reset(max(interval, 10*time.Since(began)))
+			timer.Reset(max(interval, 4*time.Since(began)))
 		}
 	})
+}
+
+// still stops the room's programs, and returns what lets them go on. One that does not stop within 50 ms, as the
+// kernel is at work for it, is left to itself.
+func (r *isolatedRoom) still() (let func()) {
+	programs := r.programs()
+	for _, p := range programs {
+		_ = p.Signal(syscall.SIGSTOP)
+	}
+	deadline := time.Now().Add(50 * time.Millisecond)
+	for _, p := range programs {
+		for !stopped(p.Pid) && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond / 4)
+		}
+	}
+	return func() {
+		for _, p := range programs {
+			_ = p.Signal(syscall.SIGCONT)
+		}
+	}
 }
 
 // measure says which bound the room is beyond.
@@ -212,7 +240,9 @@ func (r *isolatedRoom) measure() Limit {
 	for _, pid := range pids {
 		if p, ok := look(pid); ok {
 			threads = max(threads, p.threads)
-			memory += resident(pid)
+		}
+		if tid, ok := usage.Thread(pid); ok && !bounded {
+			memory += taken(tid)
 		}
 	}
 	r.mu.Lock()
@@ -226,33 +256,44 @@ func (r *isolatedRoom) measure() Limit {
 
 // running are the pids of processes that have not ended, and whether a control group bounds them.
 func (r *isolatedRoom) running() (pids []int, bounded bool) {
+	for _, p := range r.programs() {
+		pids = append(pids, p.Pid)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return pids, r.group != nil
+}
+
+// programs are the processes that have not ended, as the machine sees them.
+func (r *isolatedRoom) programs() (hosts []*os.Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.processes {
 		if p.host != nil && !isClosed(p.done) {
-			pids = append(pids, p.host.Pid)
+			hosts = append(hosts, p.host)
 		}
 	}
-	return pids, r.group != nil
+	return hosts
 }
+
+// maxFailures is how many measurements may fail one after the other, for a want of descriptors for example, before a
+// room counts as full.
+const maxFailures = 10
 
 // full says whether the work directory has more than it may have.
 func (r *isolatedRoom) full(pids []int) bool {
 	limit := r.sandbox.limits.WorkDirectory
 	dirs := []string{filepath.Join(r.place.Dir, Home), filepath.Join(r.place.Dir, Tmp)}
-	used, err := usage.Of(limit, dirs, pids)
-	return used > limit || errors.Is(err, usage.ErrHidden)
-}
-
-// resident is the memory of a process, in bytes: proc_pid_statm(5).
-func resident(pid int) int64 {
-	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	fields := bytes.Fields(data)
-	if len(fields) < 2 {
-		return 0
+	used, err := usage.Of(limit, dirs, pids, r.over)
+	switch {
+	case errors.Is(err, usage.ErrStopped):
+		return false
+	case err == nil:
+		r.failures.Store(0)
+	case !errors.Is(err, usage.ErrHidden) && r.failures.Add(1) < maxFailures:
+		return false
 	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
+	return used > limit || err != nil
 }
 
 // hit says which bound a process lacked that has ended badly, having had that much memory.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,6 +47,8 @@ type isolatedRoom struct {
 	watching  bool
 	limit     Limit // that the room was killed for
 	threads   int   // the most that a process was seen with
+
+	failures atomic.Int32 // of measuring, one after the other
 
 	telling sync.Mutex // of denials
 	denials int
@@ -254,8 +257,14 @@ func (r *isolatedRoom) inside(path string) (string, error) {
 	return "", errors.New("it lies neither in the package nor in the runtime")
 }
 
-// killAll kills the stage, and with it the room.
-func (r *isolatedRoom) killAll() { _ = r.init.Kill() }
+// killAll kills the stage, and with it the room. The programs come first: the kernel does the rest on the stage's
+// behalf, and they could keep it from a processor.
+func (r *isolatedRoom) killAll() {
+	for _, p := range r.programs() {
+		_ = p.Kill()
+	}
+	_ = r.init.Kill()
+}
 
 // Close implements Room.
 func (r *isolatedRoom) Close() error {

@@ -112,7 +112,10 @@ func (p *Parent) Make(name string, b Bounds) (*Group, error) {
 	may := map[string]string{filepath.Join(g.memory, "memory.swap.max"): "0"}
 	if !p.v2 {
 		must = map[string]string{filepath.Join(g.memory, "memory.limit_in_bytes"): memory}
-		may = map[string]string{filepath.Join(g.memory, "memory.memsw.limit_in_bytes"): memory}
+		may = map[string]string{
+			filepath.Join(g.memory, "memory.memsw.limit_in_bytes"):    memory,
+			filepath.Join(g.memory, "memory.kmem.tcp.limit_in_bytes"): memory, // counted apart
+		}
 	}
 	must[filepath.Join(g.pids, "pids.max")] = strconv.Itoa(b.Threads)
 	for _, dir := range []string{g.memory, g.pids} {

@@ -46,6 +46,9 @@ func is(value uint32, then ...bpf.Instruction) []bpf.Instruction {
 	return when(bpf.JumpEqual, value, then...)
 }
 
+// thread are the flags of clone that all runtimes make a thread with: one that shares all that the limits count.
+const thread = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD
+
 // program is the filter.
 func program() []bpf.Instruction {
 	p := []bpf.Instruction{bpf.LoadAbsolute{Off: offsetArchitecture, Size: 4}}
@@ -59,7 +62,17 @@ func program() []bpf.Instruction {
 		p = append(p, is(nr, refuse(unix.EPERM))...)
 	}
 	p = append(p, is(unix.SYS_CLONE3, refuse(unix.ENOSYS))...) // its flags lie in memory; all runtimes fall back to clone
-	p = append(p, is(unix.SYS_CLONE, argument(0), bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.CLONE_THREAD, SkipFalse: 1}, allow, ask)...)
+	p = append(p, is(unix.SYS_CLONE, slices.Concat(
+		[]bpf.Instruction{argument(0), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: thread}}, is(thread, allow), []bpf.Instruction{ask})...)...)
+	p = append(p, is(unix.SYS_CLOSE_RANGE, slices.Concat( // no table of descriptors that the measure does not see
+		[]bpf.Instruction{argument(2), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: unix.CLOSE_RANGE_UNSHARE}},
+		is(0, allow), []bpf.Instruction{refuse(unix.EPERM)})...)...)
+	// Other filters could hide attempts, and what cannot be dumped hides its files from the measure.
+	p = append(p, is(unix.SYS_PRCTL, slices.Concat(
+		[]bpf.Instruction{argument(0)}, is(unix.PR_SET_SECCOMP, refuse(unix.EPERM)), is(unix.PR_SET_DUMPABLE, refuse(unix.EPERM)),
+		[]bpf.Instruction{allow})...)...)
+	p = append(p, is(unix.SYS_PRLIMIT64, slices.Concat( // of its own only
+		[]bpf.Instruction{argument(0)}, is(0, allow), []bpf.Instruction{refuse(unix.EPERM)})...)...)
 	p = append(p, is(unix.SYS_SOCKETPAIR, slices.Concat(
 		[]bpf.Instruction{argument(0)}, is(unix.AF_UNIX, allow), []bpf.Instruction{refuse(unix.EAFNOSUPPORT)})...)...)
 	p = append(p, is(unix.SYS_SOCKET, sockets()...)...)

@@ -75,7 +75,11 @@ func become(id int) error {
 	if err := syscall.Setresgid(id, id, id); err != nil {
 		return doing("become the room's group", err)
 	}
-	return doing("become the room's user", syscall.Setresuid(id, id, id))
+	if err := syscall.Setresuid(id, id, id); err != nil {
+		return doing("become the room's user", err)
+	}
+	// A change of user takes the signal back that ends the stage with the executor.
+	return doing("end with the executor", unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0))
 }
 
 // tree is something of the machine that is to be seen in the room.

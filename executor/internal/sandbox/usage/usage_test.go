@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/airlock-run/airlock/executor/internal/sandbox/usage"
 )
 
@@ -35,7 +37,7 @@ func TestOf(t *testing.T) {
 	const mib = 1 << 20
 	of := func(pids ...int) int64 {
 		t.Helper()
-		n, err := usage.Of(unlimited, []string{dir}, pids)
+		n, err := usage.Of(unlimited, []string{dir}, pids, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,9 +90,41 @@ func TestOfStopsAtTheLimit(t *testing.T) {
 	for i := range 1000 {
 		write(t, filepath.Join(dir, fmt.Sprint(i)), 0)
 	}
-	n, err := usage.Of(10*4096, []string{dir}, nil)
+	n, err := usage.Of(10*4096, []string{dir}, nil, nil)
 	if err != nil || n <= 10*4096 || n > 400*4096 {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestOfStops(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), 0)
+	stop := make(chan struct{})
+	close(stop)
+	if _, err := usage.Of(unlimited, []string{dir}, nil, stop); !errors.Is(err, usage.ErrStopped) {
+		t.Error(err)
+	}
+}
+
+// Descriptors that a process sends to itself are in no table of its. (Not beside the tests that measure this process.)
+func TestOfFindsWhatFlies(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := usage.Of(unlimited, []string{dir}, []int{os.Getpid()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1])
+	defer unix.Close(pair[0])
+	f := write(t, filepath.Join(dir, "file"), 0)
+	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := usage.Of(unlimited, []string{dir}, []int{os.Getpid()}, nil); !errors.Is(err, usage.ErrHidden) {
+		t.Error(err)
 	}
 }
 
@@ -101,7 +135,7 @@ func TestOfFindsWhatHides(t *testing.T) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := usage.Of(unlimited, []string{dir}, nil); !errors.Is(err, usage.ErrHidden) {
+	if _, err := usage.Of(unlimited, []string{dir}, nil, nil); !errors.Is(err, usage.ErrHidden) {
 		t.Errorf("too deep: %v", err)
 	}
 	dir = t.TempDir()
@@ -114,14 +148,14 @@ func TestOfFindsWhatHides(t *testing.T) {
 		if err := os.Chmod(closed, mode); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := usage.Of(unlimited, []string{dir}, nil); err != nil || n < 1<<20 {
+		if n, err := usage.Of(unlimited, []string{dir}, nil, nil); err != nil || n < 1<<20 {
 			t.Errorf("behind the mode %o: %d, %v", mode, n, err)
 		}
 	}
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := usage.Of(unlimited, []string{filepath.Join(dir, "missing")}, nil); err == nil {
+	if _, err := usage.Of(unlimited, []string{filepath.Join(dir, "missing")}, nil, nil); err == nil {
 		t.Error("a directory that is not there was measured")
 	}
 }
