@@ -86,8 +86,15 @@ func New(cfg Config) *Verifier {
 // local are keys that need no fetching.
 type local struct{ own Own }
 
-func (l local) current(ctx context.Context) ([]jose.JSONWebKey, error) { return l.own.Keys(ctx) }
-func (local) renewed(context.Context) []jose.JSONWebKey                { return nil }
+func (l local) current(ctx context.Context) ([]jose.JSONWebKey, error) {
+	keys, err := l.own.Keys(ctx)
+	if err != nil {
+		return nil, unchecked(err)
+	}
+	return keys, nil
+}
+
+func (local) renewed(context.Context) []jose.JSONWebKey { return nil }
 
 // algorithms are the signatures that are verified: asymmetric ones, so that no public key is ever taken for a secret
 // (RFC 8725, section 2.1).
