@@ -35,7 +35,7 @@ func simulate(ctx context.Context, n int, egress domain.Egress, s *store.Store) 
 			return s.PutPrivateCloud(ctx, domain.PrivateCloud{
 				ID: simulatedID(name), Location: "simulated", SKU: "av36", NetworkBlock: fmt.Sprintf("10.%d.0.0/22", k+1), ClusterSize: 3,
 				VCenter: clouds[k].VCenter().FQDN, DNSSuffix: clouds[k].DNSSuffix(),
-				AadAuthority: "https://login.microsoftonline.com/", Egress: egress,
+				AadAuthority: "https://login.microsoftonline.com/", Egress: egress, Dev: true,
 			})
 		})
 	}

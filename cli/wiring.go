@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -176,10 +177,18 @@ func (i *installation) join(key seal.Key) {
 	i.server = server.New(server.Config{
 		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
 		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
-		Authenticator: server.NewStaticToken(i.token), Audit: events, Logger: i.log,
+		Authenticator: server.NewStaticToken(i.token), Providers: i.providers(), Audit: events, Logger: i.log,
 		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 		Secrets: i.secrets, Check: clouds.check,
 	}).HTTPServer()
+}
+
+// providers are the ids of those who are Provider by configuration: for development, also the developer.
+func (i *installation) providers() []string {
+	if i.cfg.dev() {
+		return append(slices.Clone(i.cfg.Providers), server.Developer.ID)
+	}
+	return i.cfg.Providers
 }
 
 // node is the name of this server in executions and audit.

@@ -504,6 +504,42 @@ func TestListAndResolve(t *testing.T) {
 	}
 }
 
+// Who has opened a ring to a private cloud sees its versions, and names them: a pattern means the general ring.
+func TestRings(t *testing.T) {
+	t.Parallel()
+	r, _ := repository(t)
+	for _, version := range []string{"1.0.0", "2.0.0-dev", "2.0.0-preview2", "2.0.0-preview"} {
+		push(t, r, "Zebra", version)
+	}
+	for _, c := range []struct {
+		cloud              domain.PrivateCloud
+		list, dev, preview string
+	}{
+		{domain.PrivateCloud{}, "1.0.0", "provider sets its dev flag", "registers the feature Microsoft.AVS/scriptingPreview"},
+		{domain.PrivateCloud{Dev: true}, "2.0.0-dev 1.0.0", "2.0.0-dev", "registers the feature Microsoft.AVS/scriptingPreview"},
+		{domain.PrivateCloud{Preview: true}, "2.0.0-preview2 1.0.0", "provider sets its dev flag", "2.0.0-preview"},
+		{domain.PrivateCloud{Dev: true, Preview: true}, "2.0.0-preview2 2.0.0-dev 1.0.0", "2.0.0-dev", "2.0.0-preview"},
+	} {
+		list, err := r.List(t.Context(), c.cloud, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var versions []string
+		for _, p := range list {
+			versions = append(versions, p.Version)
+		}
+		if got := strings.Join(versions, " "); got != c.list {
+			t.Errorf("%+v has %s, want %s", c.cloud, got, c.list)
+		}
+		for ref, want := range map[string]string{"Zebra@2.0.0-dev": c.dev, "Zebra@2.0.0-preview": c.preview, "Zebra@*": "1.0.0", "Zebra@2.*": "ResourceNotFound"} {
+			p, err := r.Resolve(t.Context(), c.cloud, ref)
+			if err != nil && !strings.Contains(err.Error(), want) || err == nil && p.Version != want {
+				t.Errorf("dev %v, preview %v: %s is %s, %v", c.cloud.Dev, c.cloud.Preview, ref, p.Version, err)
+			}
+		}
+	}
+}
+
 // TestPushOnAFullDisk needs root for its small file system.
 func TestPushOnAFullDisk(t *testing.T) {
 	t.Parallel()

@@ -89,7 +89,8 @@ func (r *Repository) Resolve(ctx context.Context, cloud domain.PrivateCloud, ref
 	for _, h := range hidden {
 		if want.matches(h.version) {
 			return domain.Package{}, errors.Newf(errors.PackageNotAllowed,
-				"%s is a version of the %s ring, which this private cloud does not use: choose a version without a label.", h.Ref(), h.version.ring)
+				"%s is a version of the %s ring, which this private cloud does not use: choose a version without a label, or use the ring once %s.",
+				h.Ref(), h.version.ring, h.version.ring.opens())
 		}
 	}
 	return domain.Package{}, r.notFound(ctx, cloud, ref, shown)

@@ -66,9 +66,18 @@ func normalised(s string) string {
 
 func (v version) compare(o version) int { return v.semver.Compare(o.semver) }
 
-// visible says whether executions of a private cloud may use versions of the ring. So far there is no way to open
-// dev or preview for a cloud.
-func visible(_ domain.PrivateCloud, r ring) bool { return r == general }
+// visible says whether executions of a private cloud may use versions of the ring.
+func visible(cloud domain.PrivateCloud, r ring) bool {
+	return r == general || r == preview && cloud.Preview || r == dev && cloud.Dev
+}
+
+// opens says what would open the ring to a private cloud.
+func (r ring) opens() string {
+	if r == preview {
+		return "an Owner of its subscription registers the feature Microsoft.AVS/" + domain.ScriptingPreview
+	}
+	return "the provider sets its dev flag, which is for packages that nobody has reviewed"
+}
 
 // reference is what names a package: Name, Name@1.2.3 or Name@1.*.
 type reference struct {

@@ -56,7 +56,7 @@ func (s *Server) listOperations(a *answer, _ *request) error {
 }
 
 func (s *Server) listClouds(a *answer, r *request) error {
-	clouds, err := s.cfg.Store.PrivateClouds(r.Context(), r.cloud.Subscription, r.cloud.ResourceGroup)
+	clouds, err := s.readable(r, r.cloud.Subscription, r.cloud.ResourceGroup)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,10 @@ func (s *Server) prepare(r *request, cloud domain.PrivateCloud, sub submission) 
 	if !ok {
 		return x, noCmdlet(p, sub.ref.cmdlet).At("properties.scriptCmdletId")
 	}
+	if cmdlet.AutomationOnly && !r.identity.Application() {
+		return x, errors.Newf(errors.AuthorizationFailed, "The cmdlet %s is for automation only, and %q is a %s; run it as a service principal.",
+			cmdlet.Name, r.identity.Name, r.identity.Principal.Type)
+	}
 	args, err := checkArguments(sub.given, cmdlet)
 	if err != nil {
 		return x, err

@@ -75,7 +75,7 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 	config := server.Config{
 		Store: e.store, Packages: catalogue{inventory("1.0.0"), inventory("1.2.0")}, Sealer: sealer{key.Derive("values"), key.Derive("bodies")},
 		Secrets:       e.secrets,
-		Authenticator: server.NewStaticToken(secret.New(token)), Audit: e.audit,
+		Authenticator: server.NewStaticToken(secret.New(token)), Providers: []string{server.Developer.ID}, Audit: e.audit,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Now:    time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}
@@ -140,8 +140,9 @@ func inventory(version string) domain.Package {
 					{Name: "Limit", Type: manifest.Int}, {Name: "Ratio", Type: manifest.Float}, {Name: "Deep", Type: manifest.Bool},
 					{Name: "Token", Type: manifest.SecureString}, {Name: "Login", Type: manifest.Credential},
 				}},
-				{Name: "Invoke-Failure", Description: "Fails", TimeoutSeconds: 60, AutomationOnly: true},
+				{Name: "Invoke-Failure", Description: "Fails", TimeoutSeconds: 60},
 				{Name: "Start-Sleep", Description: "Waits for its end"},
+				{Name: "Update-Inventory", Description: "Is nobody's to run by hand", AutomationOnly: true},
 			},
 		},
 	}

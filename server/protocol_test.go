@@ -105,7 +105,7 @@ func TestAPIVersions(t *testing.T) {
 	for _, v := range []string{"2021-06-01", "2021-12-01", "2022-05-01", "2023-03-01", "2023-09-01", "2024-09-01", "2025-09-01"} {
 		query := "?api-version=" + v
 		pkg := string(e.do("GET", cloudPath+"/scriptPackages/Example.Inventory@1.2.0"+query, "").want(t, 200, "").body)
-		cmdlet := string(e.do("GET", cloudPath+"/scriptPackages/Example.Inventory@1.2.0/scriptCmdlets/Invoke-Failure"+query, "").want(t, 200, "").body)
+		cmdlet := string(e.do("GET", cloudPath+"/scriptPackages/Example.Inventory@1.2.0/scriptCmdlets/Update-Inventory"+query, "").want(t, 200, "").body)
 		x := string(e.do("GET", cloudPath+"/scriptExecutions/x"+query, "").want(t, 200, "").body)
 		for what, has := range map[string]bool{
 			`"company":"Example Ltd"`:           strings.Contains(pkg, `"company":"Example Ltd"`),

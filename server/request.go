@@ -14,6 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/server/internal/role"
 )
 
 // request is an authenticated request on its way to the handler of its route.
@@ -25,6 +26,8 @@ type request struct {
 	version  string // api-version
 	cloud    domain.CloudID
 	vars     map[string]string // the variables of the route's pattern, decoded
+	scope    domain.Scope      // what the path begins with: where the action is to be allowed
+	held     role.Held         // what the identity has been assigned
 
 	execution string // id, which a handler sets for the audit
 }
@@ -83,10 +86,13 @@ func (s *Server) serve(a *answer, r *request) (err error) {
 		return errors.Newf(errors.TooManyRequests, "The server works on %d requests, the most it does at once; try again in a second.", cap(s.active))
 	}
 	r.route, r.vars = route, vars
-	if err := r.checkVersion(); err != nil {
+	if err := r.checkNames(); err != nil {
 		return err
 	}
-	if err := r.checkNames(); err != nil {
+	if err := s.authorise(r); err != nil {
+		return err
+	}
+	if err := r.checkVersion(); err != nil {
 		return err
 	}
 	return route.handle(s, a, r)
@@ -128,6 +134,7 @@ func (r *request) checkNames() error {
 		}
 	}
 	r.cloud = domain.CloudID{Subscription: r.vars["subscription"], ResourceGroup: r.vars["resourceGroup"], Name: r.vars["privateCloud"]}
+	r.scope = r.cloud.Scope()
 	return nil
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A route is one line of the table. Its action is the name by which roles allow it, as ARM writes actions; actions
-// that end in /read change nothing and are not audited.
+// A route is one line of the table. Its action is the name by which roles allow it, as ARM writes actions, at the scope
+// that its path begins with; actions that end in /read change nothing and are not audited.
 type route struct {
 	method  string
 	pattern string // fixed segments, whose case does not matter, and {names}
@@ -16,6 +16,7 @@ type route struct {
 	display string // what the operations list says that it does; "" leaves it out of the list
 	handle  handler
 	public  bool // for everybody: without authentication, authorisation and api-version
+	open    bool // for every identity: it answers what is no secret, or what the identity may see
 	foreign bool // of another resource provider than Microsoft.AVS, whose api-versions are its own
 
 	segments []string
@@ -51,10 +52,10 @@ const (
 // routes is the one table from which requests are served. HEAD goes where GET goes.
 func routes() []route {
 	table := []route{
-		{method: "GET", pattern: ofProvider + "/operations", action: provider + "/operations/read", display: "List operations", handle: (*Server).listOperations},
+		{method: "GET", pattern: ofProvider + "/operations", action: provider + "/operations/read", display: "List operations", open: true, handle: (*Server).listOperations},
 
-		{method: "GET", pattern: ofSub + clouds, action: actCloud + "/read", handle: (*Server).listClouds},
-		{method: "GET", pattern: ofGroup + clouds, action: actCloud + "/read", handle: (*Server).listClouds},
+		{method: "GET", pattern: ofSub + clouds, action: actCloud + "/read", open: true, handle: (*Server).listClouds},
+		{method: "GET", pattern: ofGroup + clouds, action: actCloud + "/read", open: true, handle: (*Server).listClouds},
 		{method: "GET", pattern: ofCloud, action: actCloud + "/read", display: "Get or list private clouds", handle: (*Server).getCloud},
 
 		{method: "PUT", pattern: ofCloud, action: actCloud + "/write", display: "Register or change a private cloud", handle: (*Server).putCloud},
@@ -103,8 +104,54 @@ func routes() []route {
 		{method: "POST", pattern: "/{tenant}/oauth2/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},
 		{method: "POST", pattern: "/{tenant}/oauth2/v2.0/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},
 	}
+	table = append(table, foreignRoutes()...)
 	for i := range table {
 		table[i].segments = strings.Split(table[i].pattern[1:], "/")
+	}
+	return table
+}
+
+// foreignRoutes are those of ARM's own resource providers, as far as az and the SDKs ask for them.
+func foreignRoutes() []route {
+	const (
+		registered  = ofSub + "/providers/Microsoft.Features/providers/" + provider + "/features"
+		actFeature  = "Microsoft.Features/providers/features"
+		actProvider = actSubscription + "/providers/read"
+	)
+	table := []route{
+		{method: "GET", pattern: "/tenants", action: "Microsoft.Resources/tenants/read", open: true, handle: (*Server).listTenants},
+		{method: "GET", pattern: "/subscriptions", action: actSubscription + "/read", open: true, handle: (*Server).listSubscriptions},
+		{method: "GET", pattern: ofSub, action: actSubscription + "/read", open: true, handle: (*Server).getSubscription},
+		{method: "GET", pattern: ofSub + "/resourceGroups", action: actGroup + "/read", open: true, handle: (*Server).listGroups},
+		{method: "GET", pattern: ofGroup, action: actGroup + "/read", open: true, handle: (*Server).getGroup},
+		{method: "GET", pattern: ofSub + "/resources", action: actSubscription + "/resources/read", open: true, handle: (*Server).listResources},
+		{method: "GET", pattern: ofGroup + "/resources", action: actGroup + "/resources/read", open: true, handle: (*Server).listResources},
+		{method: "GET", pattern: ofSub + "/providers", action: actProvider, open: true, handle: (*Server).listProviders},
+		{method: "GET", pattern: ofSub + ofProvider, action: actProvider, open: true, handle: (*Server).getProvider},
+		{method: "POST", pattern: ofSub + ofProvider + "/register", action: provider + "/register/action", handle: (*Server).getProvider},
+
+		{method: "GET", pattern: ofSub + "/providers/Microsoft.Features/features", action: actFeature + "/read", handle: (*Server).listFeatures},
+		{method: "GET", pattern: registered, action: actFeature + "/read", handle: (*Server).listFeatures},
+		{method: "GET", pattern: registered + "/{feature}", action: actFeature + "/read", handle: (*Server).getFeature},
+		{method: "POST", pattern: registered + "/{feature}/register", action: actFeature + "/register/action", handle: (*Server).registerFeature},
+		{method: "POST", pattern: registered + "/{feature}/unregister", action: actFeature + "/unregister/action", handle: (*Server).unregisterFeature},
+	}
+	for _, scope := range []string{"", ofSub, ofGroup, ofCloud} {
+		const (
+			actRole       = actAuthorization + "/roleDefinitions"
+			actAssignment = actAuthorization + "/roleAssignments"
+		)
+		roles, assignments := scope+"/providers/"+actRole, scope+"/providers/"+actAssignment
+		table = append(table,
+			route{method: "GET", pattern: roles, action: actRole + "/read", open: true, handle: (*Server).listRoles},
+			route{method: "GET", pattern: roles + "/{roleDefinition}", action: actRole + "/read", open: true, handle: (*Server).getRole},
+			route{method: "GET", pattern: assignments, action: actAssignment + "/read", handle: (*Server).listAssignments},
+			route{method: "GET", pattern: assignments + "/{roleAssignment}", action: actAssignment + "/read", handle: (*Server).getAssignment},
+			route{method: "PUT", pattern: assignments + "/{roleAssignment}", action: actAssignment + "/write", handle: (*Server).putAssignment},
+			route{method: "DELETE", pattern: assignments + "/{roleAssignment}", action: actAssignment + "/delete", handle: (*Server).deleteAssignment})
+	}
+	for i := range table {
+		table[i].foreign = true
 	}
 	return table
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server"
 	"github.com/airlock-run/airlock/server/internal/issuertest"
+	"github.com/airlock-run/airlock/server/internal/role"
 )
 
 // developer has the dev token as the SDK takes one.
@@ -93,6 +94,7 @@ func eachCredential(t *testing.T, test func(t *testing.T, e *env)) {
 		t.Parallel()
 		i := issuertest.New(t)
 		e := start(t, withIssuer(i))
+		e.give(role.Operator, groupScope, domain.Principal{ID: "idp:robot", Type: domain.ServicePrincipal})
 		e.credential = &rotating{Issuer: i}
 		test(t, e)
 		if n := i.Fetches(); n != 2 {
@@ -102,6 +104,7 @@ func eachCredential(t *testing.T, test func(t *testing.T, e *env)) {
 	t.Run("client secret", func(t *testing.T) {
 		t.Parallel()
 		e := start(t)
+		e.give(role.Operator, groupScope, domain.Client{ID: clientID}.Principal())
 		e.credential = e.azidentity(e.enroll().Reveal())
 		test(t, e)
 	})
@@ -379,7 +382,7 @@ func TestSDKLists(t *testing.T) {
 			t.Errorf("package: %+v, %v", one, err)
 		}
 		cmdlets, err := f.NewScriptCmdletsClient().NewListPager(group, "Cloud-1", "Example.Inventory@1.*", nil).NextPage(t.Context())
-		if err != nil || len(cmdlets.Value) != 3 {
+		if err != nil || len(cmdlets.Value) != 4 {
 			t.Fatalf("cmdlets: %+v, %v", cmdlets, err)
 		}
 		cmdlet, err := f.NewScriptCmdletsClient().Get(t.Context(), group, "Cloud-1", "Example.Inventory@1.2.0", "get-inventory", nil)

@@ -2,7 +2,8 @@
 // executions, in the form that `az vmware`, the Azure SDKs and curl speak, and a few routes of our own beside it.
 //
 // A request goes through ServeHTTP in one way: ids for the log, authentication (before anything is revealed), the
-// route from the one table in routes.go, api-version, names, then the route's handler. A handler answers or returns an
+// route from the one table in routes.go, names, authorisation (the same answer whether or not there is what the path
+// names), api-version, then the route's handler. A handler answers or returns an
 // error; only this package's one place writes errors, in ARM's form. Nothing here runs a script: a PUT is checked,
 // sealed and stored, and the executor takes it from there.
 //
@@ -15,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"github.com/airlock-run/airlock/internal/seal"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server/internal/issuer"
+	"github.com/airlock-run/airlock/server/internal/role"
 	"github.com/airlock-run/airlock/server/internal/token"
 )
 
@@ -44,6 +47,16 @@ type Store interface {
 	Cancel(ctx context.Context, cloud domain.CloudID, name string) (domain.Execution, error)
 	Delete(ctx context.Context, cloud domain.CloudID, name, operation string) (op domain.Operation, existed bool, err error)
 	Operation(ctx context.Context, id string) (domain.Operation, error)
+
+	// AssignmentsOf lists the role assignments of principals, Assignments those at, above and below a scope.
+	AssignmentsOf(ctx context.Context, principals []domain.Principal) ([]domain.Assignment, error)
+	Assignments(ctx context.Context, at domain.Scope) ([]domain.Assignment, error)
+	Assignment(ctx context.Context, id string) (domain.Assignment, error)
+	PutAssignment(ctx context.Context, a domain.Assignment) (stored domain.Assignment, created bool, err error)
+	DeleteAssignment(ctx context.Context, id string, keepLast bool) error
+
+	Feature(ctx context.Context, subscription, name string) (domain.FeatureState, error)
+	SetFeature(ctx context.Context, subscription, name string, registered bool) error
 
 	Records(ctx context.Context, id string, after int64, limit, maxBytes int) ([]domain.Record, error)
 	Tail(ctx context.Context, id string, stream domain.Stream, maxLines, maxBytes int) (recs []domain.Record, omitted int64, err error)
@@ -91,6 +104,7 @@ type Config struct {
 	TokenKey      seal.Key      // for this purpose only: the keys of Airlock's own tokens are sealed with it
 	Issuers       []Issuer      // others whose tokens are taken, which have passed CheckIssuers
 	Authenticator Authenticator // asked before all others; nil for none
+	Providers     []string      // ids of users and service principals that are Provider whatever the store says
 
 	Hold      time.Duration // how long a request is held at most; 0 means 20 s
 	MaxHeld   int           // requests held at once, past which answers come without waiting; 0 means 1024
@@ -99,12 +113,13 @@ type Config struct {
 
 // Server is the API as an http.Handler. HTTPServer makes an http.Server of it with fitting limits.
 type Server struct {
-	cfg    Config
-	routes []route
-	issuer *issuer.Issuer
-	tokens *token.Verifier
-	held   chan struct{} // a place for each held request
-	active chan struct{} // a place for each request that is worked on, not held
+	cfg     Config
+	routes  []route
+	issuer  *issuer.Issuer
+	tokens  *token.Verifier
+	actions []string      // of the routes, those to come included
+	held    chan struct{} // a place for each held request
+	active  chan struct{} // a place for each request that is worked on, not held
 
 	release  sync.Once
 	released chan struct{}
@@ -122,11 +137,15 @@ func New(c Config) *Server {
 		c.MaxActive = 128
 	}
 	own := issuer.New(issuer.Config{URL: c.URL, Store: c.Identities, Key: c.TokenKey, Now: c.Now, NewID: c.NewID, Logger: c.Logger})
-	return &Server{
+	s := &Server{
 		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
-		cfg: c, routes: routes(), released: make(chan struct{}),
+		cfg: c, routes: routes(), actions: slices.Clone(role.ToCome), released: make(chan struct{}),
 		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive),
 	}
+	for _, r := range s.routes {
+		s.actions = append(s.actions, r.action)
+	}
+	return s
 }
 
 // Release answers the held requests at once, and those that come later without waiting.

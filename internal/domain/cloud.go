@@ -81,6 +81,7 @@ type PrivateCloud struct {
 	AadAuthority string
 	Egress       Egress      // what scripts reach beside the private cloud
 	Dev          bool        // the provider's flag: packages that nobody has reviewed may run there
+	Preview      bool        // its subscription has registered the feature ScriptingPreview; not its own to set
 	Paused       bool        // its queue takes executions and starts none
 	Connection   *Connection // how Airlock reaches it; nil for a simulated one
 }

@@ -33,7 +33,7 @@ func (i Identity) Application() bool { return i.Principal.Type == ServicePrincip
 // Assignment gives a principal a role at a scope: what the role allows is allowed at the scope and below it.
 type Assignment struct {
 	ID        string // GUID, chosen by whoever makes it
-	Scope     string // "/", or the resource id of a subscription, a resource group or a private cloud
+	Scope     Scope
 	Role      string // id (GUID) of the role
 	Principal Principal
 	Created   time.Time

@@ -38,6 +38,7 @@ const (
 	ResourceNotFound           Code = "ResourceNotFound"
 	ParentResourceNotFound     Code = "ParentResourceNotFound"
 	Conflict                   Code = "Conflict"
+	RoleAssignmentExists       Code = "RoleAssignmentExists" // az takes it for a success
 	TooManyRequests            Code = "TooManyRequests"
 	ServiceUnavailable         Code = "ServiceUnavailable"
 	InternalError              Code = "InternalError"
@@ -87,6 +88,7 @@ var table = map[Code]struct {
 	ResourceNotFound:           {http.StatusNotFound, ExitNotFound},
 	ParentResourceNotFound:     {http.StatusNotFound, ExitNotFound},
 	Conflict:                   {http.StatusConflict, ExitConflict},
+	RoleAssignmentExists:       {http.StatusConflict, ExitConflict},
 	TooManyRequests:            {http.StatusTooManyRequests, ExitConflict},
 	ServiceUnavailable:         {http.StatusServiceUnavailable, ExitUnreachable},
 	InternalError:              {http.StatusInternalServerError, ExitInternal},

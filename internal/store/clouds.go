@@ -12,12 +12,13 @@ import (
 
 const cloudColumns = `c.subscription, c.resource_group, c.name, c.location, c.sku, c.network_block, c.cluster_size,
 	c.state, c.updated_by, c.vcenter, c.dns_suffix, c.aad_authority, c.egress, c.connection, c.dev,
-	(SELECT l.paused FROM lanes l WHERE l.cloud = c.key)`
+	(SELECT l.paused FROM lanes l WHERE l.cloud = c.key), EXISTS (SELECT 1 FROM features f
+	WHERE f.subscription_key = c.subscription_key AND f.name_key = 'scriptingpreview' AND f.state = 'Registered')`
 
 func scanCloud(r scanner) (c domain.PrivateCloud, err error) {
 	var egress string
 	err = r.Scan(&c.ID.Subscription, &c.ID.ResourceGroup, &c.ID.Name, &c.Location, &c.SKU, &c.NetworkBlock, &c.ClusterSize,
-		&c.State, &c.UpdatedBy, &c.VCenter, &c.DNSSuffix, &c.AadAuthority, &egress, asJSON{&c.Connection}, &c.Dev, &c.Paused)
+		&c.State, &c.UpdatedBy, &c.VCenter, &c.DNSSuffix, &c.AadAuthority, &egress, asJSON{&c.Connection}, &c.Dev, &c.Paused, &c.Preview)
 	if err == nil {
 		c.Egress, err = domain.ParseEgress(egress)
 	}
@@ -137,9 +138,12 @@ func (s *Store) PrivateCloud(ctx context.Context, id domain.CloudID) (domain.Pri
 }
 
 // PrivateClouds lists the private clouds of a subscription in the order of their ids, those of one resource group
-// where that is not "".
+// where that is not ""; without a subscription all.
 func (s *Store) PrivateClouds(ctx context.Context, subscription, resourceGroup string) ([]domain.PrivateCloud, error) {
 	return read(ctx, s, func(v view) ([]domain.PrivateCloud, error) {
+		if subscription == "" {
+			return list(v, scanCloud, `SELECT `+cloudColumns+` FROM private_clouds c ORDER BY c.key`)
+		}
 		return list(v, scanCloud, `SELECT `+cloudColumns+` FROM private_clouds c
 			WHERE c.subscription_key = $1 AND ($2 = '' OR c.group_key = $2) ORDER BY c.key`,
 			strings.ToLower(subscription), strings.ToLower(resourceGroup))
