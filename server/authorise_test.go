@@ -92,6 +92,14 @@ Microsoft.Resources/subscriptions/providers/read                         reader 
 Microsoft.Resources/subscriptions/resources/read                         reader operator . . owner provider
 Microsoft.Resources/subscriptions/resourceGroups/read                    reader operator . . owner provider
 Microsoft.Resources/subscriptions/resourceGroups/resources/read          reader operator . . owner provider
+Airlock/servicePrincipals/read                                           .      .        . . .     provider
+Airlock/servicePrincipals/write                                          .      .        . . .     provider
+Airlock/servicePrincipals/delete                                         .      .        . . .     provider
+Airlock/servicePrincipals/addSecret/action                               .      .        . . .     provider
+Airlock/servicePrincipals/removeSecret/action                            .      .        . . .     provider
+Airlock/tokens/read                                                      .      .        . . .     provider
+Airlock/tokens/write                                                     .      .        . . .     provider
+Airlock/tokens/delete                                                    .      .        . . .     provider
 `
 
 var roles = map[string]string{
@@ -276,7 +284,7 @@ func TestRefusalsSayNothingAboutWhatThereIs(t *testing.T) {
 		t.Error("a stranger has changed something")
 	}
 	for _, event := range e.audit.list()[1:] { // after the developer's PUT
-		if event.Actor != "stranger" || event.Result != "AuthorizationFailed" {
+		if event.Actor != "stranger (test:stranger)" || event.Result != "AuthorizationFailed" {
 			t.Errorf("the audit has %+v", event)
 		}
 	}
@@ -320,9 +328,10 @@ func TestGroupsAndConfiguredProviders(t *testing.T) {
 func TestAutomationOnly(t *testing.T) {
 	t.Parallel()
 	robot := domain.Identity{Name: "robot", Principal: domain.Principal{ID: "test:robot", Type: domain.ServicePrincipal}}
-	e := startWith(t, robot)
-	e.give(role.Operator, domain.Scope(cloudPath), robot.Principal)
-	refused := e.do("PUT", cloudPath+"/scriptExecutions/x", put("Update-Inventory", "")).want(t, 403, errors.AuthorizationFailed)
+	e := startWith(t, robot, person("anna"))
+	e.give(role.Operator, cloudScope, robot.Principal)
+	e.give(role.Owner, cloudScope, person("anna").Principal)
+	refused := e.as("anna", "PUT", cloudPath+"/scriptExecutions/x", put("Update-Inventory", "")).want(t, 403, errors.AuthorizationFailed)
 	if message := decode[errorReply](t, refused).Error.Message; !strings.Contains(message, "Update-Inventory is for automation only") {
 		t.Error(message)
 	}

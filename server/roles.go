@@ -212,7 +212,7 @@ func parsePrincipal(properties object) (p domain.Principal, err error) {
 	if err != nil {
 		return p, err
 	}
-	if !given && strings.HasPrefix(id, "airlock:") {
+	if !given && (strings.HasPrefix(id, domain.AirlockIssuer+":") || strings.HasPrefix(id, domain.TokenIssuer+":")) {
 		kind = string(domain.ServicePrincipal)
 	}
 	for _, known := range []domain.PrincipalType{domain.User, domain.Group, domain.ServicePrincipal} {

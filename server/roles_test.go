@@ -122,7 +122,7 @@ func TestRoleAssignments(t *testing.T) {
 	e.as("owner", "DELETE", id, "").want(t, 204, "")
 	e.as("anna", "GET", cloudPath, "").want(t, 403, errors.AuthorizationFailed)
 	last := e.audit.list()[len(e.audit.list())-2]
-	if last.Actor != "owner" || last.Action != "Microsoft.Authorization/roleAssignments/delete" || !strings.EqualFold(last.Target, id) || last.Result != "ok" {
+	if last.Actor != "owner (test:owner)" || last.Action != "Microsoft.Authorization/roleAssignments/delete" || !strings.EqualFold(last.Target, id) || last.Result != "ok" {
 		t.Errorf("the audit has %+v", last)
 	}
 }

@@ -24,7 +24,7 @@ func assignment(at domain.Scope, p domain.Principal) domain.Assignment {
 	return domain.Assignment{ID: uuid.NewString(), Scope: at, Role: aRole, Principal: p, Created: morning, CreatedBy: "somebody"}
 }
 
-func (f *fixture) assign(a domain.Assignment) domain.Assignment {
+func (f *fixture) give(a domain.Assignment) domain.Assignment {
 	f.t.Helper()
 	stored, created, err := f.PutAssignment(f.t.Context(), a)
 	ok(f.t, err)
@@ -38,10 +38,10 @@ func TestAssignments(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		ctx, c := t.Context(), f.putCloud(1)
 		subscription, group := domain.CloudID{Subscription: c.Subscription}.Scope(), domain.CloudID{Subscription: c.Subscription, ResourceGroup: c.ResourceGroup}.Scope()
-		top, sub := f.assign(assignment(domain.Everywhere, user(1))), f.assign(assignment(subscription, user(2)))
-		grp, own := f.assign(assignment(group, user(1))), f.assign(assignment(c.Scope(), user(3)))
-		beside := f.assign(assignment(subscription+"1", user(2)))
-		f.assign(assignment(group+"1", user(4)))
+		top, sub := f.give(assignment(domain.Everywhere, user(1))), f.give(assignment(subscription, user(2)))
+		grp, own := f.give(assignment(group, user(1))), f.give(assignment(c.Scope(), user(3)))
+		beside := f.give(assignment(subscription+"1", user(2)))
+		f.give(assignment(group+"1", user(4)))
 
 		f.reopen()
 		at := func(scope domain.Scope) (ids []string) {
@@ -94,11 +94,11 @@ func TestAssignments(t *testing.T) {
 // The last one of a role at its scope stays where that is asked for; what is elsewhere does not count.
 func TestLastAssignment(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		one, two := f.assign(assignment(domain.Everywhere, user(1))), f.assign(assignment(domain.Everywhere, user(2)))
-		f.assign(assignment("/subscriptions/s", user(1)))
+		one, two := f.give(assignment(domain.Everywhere, user(1))), f.give(assignment(domain.Everywhere, user(2)))
+		f.give(assignment("/subscriptions/s", user(1)))
 		ok(t, f.DeleteAssignment(t.Context(), one.ID, true))
 		want(t, f.DeleteAssignment(t.Context(), two.ID, true), errors.Conflict)
-		f.assign(one)
+		f.give(one)
 		ok(t, f.DeleteAssignment(t.Context(), two.ID, true))
 		ok(t, f.DeleteAssignment(t.Context(), one.ID, false))
 	})
@@ -107,9 +107,9 @@ func TestLastAssignment(t *testing.T) {
 func TestAssignmentsOf(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		for n := range 150 {
-			f.assign(assignment(domain.Everywhere, user(n)))
+			f.give(assignment(domain.Everywhere, user(n)))
 		}
-		f.assign(assignment("/subscriptions/s", user(7)))
+		f.give(assignment("/subscriptions/s", user(7)))
 		of := func(principals ...domain.Principal) int {
 			return len(must[[]domain.Assignment](t)(f.AssignmentsOf(t.Context(), principals)))
 		}
