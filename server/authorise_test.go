@@ -45,10 +45,12 @@ func person(name string) domain.Identity {
 	return domain.Identity{Name: name, Principal: domain.Principal{ID: "test:" + name, Type: domain.User}}
 }
 
-// give assigns a role, past the API.
+// give assigns a role, past the API, if it is not assigned.
 func (e *env) give(id string, at domain.Scope, to domain.Principal) domain.Assignment {
 	e.t.Helper()
-	a, _, err := e.store.PutAssignment(context.Background(), domain.Assignment{ID: uuid.NewString(), Scope: at, Role: id, Principal: to, Created: time.Now(), CreatedBy: "the test"})
+	a, _, err := e.store.PutAssignment(context.Background(), domain.Assignment{
+		ID: uuid.NewSHA1(uuid.Nil, fmt.Append(nil, id, at, to)).String(), Scope: at, Role: id, Principal: to, Created: time.Now(), CreatedBy: "the test",
+	})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server/internal/issuertest"
+	"github.com/airlock-run/airlock/server/internal/role"
 )
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -198,6 +199,8 @@ func TestHostileTokens(t *testing.T) {
 	}
 
 	// What the table is made of is right without its one flaw.
+	e.give(role.Reader, groupScope, domain.Principal{ID: "idp:somebody", Type: domain.User})
+	e.give(role.Reader, groupScope, domain.StaticToken{ID: "staying"}.Principal())
 	for name, header := range map[string]string{"issuer": valid, "no kid": headers(m{"kid": nil}), "static": "Bearer " + staying, "own": "Bearer " + e.token(clientSecret), "scheme": strings.Replace(valid, "B", "b", 1)} {
 		if got := e.knock("GET", cloudPath, header); got.Status != 200 {
 			t.Fatalf("%s: %+v", name, got)

@@ -59,13 +59,14 @@ func withIssuer(i *issuertest.Issuer) func(*server.Config) {
 
 const clientID = "5b1d7a34-0c53-4a1f-9f1e-0d9a1b2c3d4e"
 
-// enroll gives the test's service principal a secret.
+// enroll gives the test's service principal a secret, and the role Operator.
 func (e *env) enroll() secret.Text {
 	e.t.Helper()
 	value, err := server.Enroll(e.t.Context(), e.store, clientID, "Pipeline", time.Hour, time.Now())
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	e.give(role.Operator, groupScope, domain.Client{ID: clientID}.Principal())
 	return value
 }
 
@@ -104,7 +105,6 @@ func eachCredential(t *testing.T, test func(t *testing.T, e *env)) {
 	t.Run("client secret", func(t *testing.T) {
 		t.Parallel()
 		e := start(t)
-		e.give(role.Operator, groupScope, domain.Client{ID: clientID}.Principal())
 		e.credential = e.azidentity(e.enroll().Reveal())
 		test(t, e)
 	})

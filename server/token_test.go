@@ -14,8 +14,10 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server"
+	"github.com/airlock-run/airlock/server/internal/role"
 )
 
 type tokenReply struct {
@@ -159,6 +161,7 @@ func TestSecretsAreRotated(t *testing.T) {
 	e := start(t, func(c *server.Config) { c.Now = func() time.Time { return time.Now().Add(time.Duration(late.Load())) } })
 	path := "/providers/Airlock/servicePrincipals/" + clientID
 	e.do("PUT", path, `{"properties":{"displayName":" Pipeline "}}`).want(t, 201, "")
+	e.give(role.Reader, groupScope, domain.Client{ID: clientID}.Principal())
 	type added struct{ SecretID, ClientID, ClientSecret string }
 	add := func() added {
 		t.Helper()
