@@ -37,7 +37,8 @@ func startWith(t testing.TB, identities ...domain.Identity) *env {
 		for _, i := range identities {
 			known[i.Name] = i
 		}
-		c.Authenticator, c.Dev = known, true
+		c.Authenticator = known
+		c.Check = func(context.Context, domain.PrivateCloud) (domain.Report, error) { return domain.Report{}, nil }
 	})
 }
 
@@ -70,7 +71,11 @@ const whoMay = `
 Microsoft.AVS/operations/read                                            reader operator . . owner provider
 Microsoft.AVS/register/action                                            .      .        . . owner provider
 Microsoft.AVS/privateClouds/read                                         reader operator . . owner provider
-Microsoft.AVS/privateClouds/setState/action                              .      .        . . owner provider
+Microsoft.AVS/privateClouds/write                                        .      .        . . .     provider
+Microsoft.AVS/privateClouds/delete                                       .      .        . . .     provider
+Microsoft.AVS/privateClouds/secrets/write                                .      .        . . .     provider
+Microsoft.AVS/privateClouds/secrets/delete                               .      .        . . .     provider
+Microsoft.AVS/privateClouds/check/action                                 .      .        . . owner provider
 Microsoft.AVS/privateClouds/operationStatuses/read                       reader operator . . owner provider
 Microsoft.AVS/privateClouds/operationResults/read                        reader operator . . owner provider
 Microsoft.AVS/privateClouds/scriptPackages/read                          reader operator . . owner provider
@@ -223,7 +228,7 @@ func open(pattern, name string, at domain.Scope) bool {
 // No route is without an action or without a line in the table above; no role has an action that names nothing.
 func TestEveryRouteHasItsAction(t *testing.T) {
 	t.Parallel()
-	routes := start(t, func(c *server.Config) { c.Dev = true }).server.Routes()
+	routes := start(t).server.Routes()
 	ends := map[string][]string{"GET": {"/read"}, "PUT": {"/write"}, "DELETE": {"/delete"}, "POST": {"/action", "/write"}}
 	actions := slices.Clone(role.ToCome)
 	for _, r := range routes {
