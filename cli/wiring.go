@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -183,12 +182,12 @@ func (i *installation) join(key seal.Key) {
 	}).HTTPServer()
 }
 
-// providers are the ids of those who are Provider by configuration: for development, also the developer.
-func (i *installation) providers() []string {
+// providers are those who are Provider by configuration: for development, the developer.
+func (i *installation) providers() []domain.Principal {
 	if i.cfg.dev() {
-		return append(slices.Clone(i.cfg.Providers), server.Developer.ID)
+		return []domain.Principal{server.Developer}
 	}
-	return i.cfg.Providers
+	return nil
 }
 
 // node is the name of this server in executions and audit.

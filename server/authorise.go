@@ -26,10 +26,13 @@ func (s *Server) authorise(r *request) (err error) {
 
 // heldBy are the identity's assignments. Whom the configuration names is Provider without the store.
 func (s *Server) heldBy(ctx context.Context, identity domain.Identity) (role.Held, error) {
-	if slices.Contains(s.cfg.Providers, identity.Principal.ID) {
-		return role.Held{{Scope: domain.Everywhere, Role: role.Provider, Principal: identity.Principal}}, nil
+	principals := append([]domain.Principal{identity.Principal}, identity.Groups...)
+	for _, p := range principals {
+		if slices.Contains(s.cfg.Providers, p) {
+			return role.Held{{Scope: domain.Everywhere, Role: role.Provider, Principal: p}}, nil
+		}
 	}
-	all, err := s.cfg.Store.AssignmentsOf(ctx, append([]domain.Principal{identity.Principal}, identity.Groups...))
+	all, err := s.cfg.Store.AssignmentsOf(ctx, principals)
 	return role.Of(identity, all), err
 }
 

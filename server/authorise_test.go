@@ -319,16 +319,31 @@ func TestGroupsAndConfiguredProviders(t *testing.T) {
 	t.Parallel()
 	anna, root := person("anna"), person("root")
 	anna.Groups = []domain.Principal{{ID: "test:others", Type: domain.Group}, {ID: "test:operators", Type: domain.Group}}
+	root.Groups = []domain.Principal{{ID: "test:roots", Type: domain.Group}}
 	e := start(t, func(c *server.Config) {
 		c.Authenticator = people{token: aDeveloper, "anna": anna, "root": root}
-		c.Providers = append(c.Providers, root.Principal.ID)
+		c.Providers = append(c.Providers, domain.Principal{ID: "test:roots", Type: domain.Group})
 	})
 	path := cloudPath + "/scriptExecutions/x"
 	e.as("anna", "PUT", path, put("Start-Sleep", "")).want(t, 403, errors.AuthorizationFailed)
+	if has, err := server.HasProvider(t.Context(), e.store); has || err != nil {
+		t.Errorf("there is a Provider: %v", err)
+	}
 	given := e.give(role.Operator, groupScope, anna.Groups[1])
 	e.as("anna", "PUT", path, put("Start-Sleep", "")).want(t, 201, "")
 	e.as("root", "DELETE", string(groupScope)+"/providers/Microsoft.Authorization/roleAssignments/"+given.ID, "").want(t, 200, "")
 	e.as("anna", "GET", path, "").want(t, 403, errors.AuthorizationFailed)
+
+	// And so is to whom the installation itself gives the role, once or twice.
+	for range 2 {
+		if err := server.Assign(t.Context(), e.store, server.RoleProvider, domain.Everywhere, anna.Principal, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if has, err := server.HasProvider(t.Context(), e.store); !has || err != nil {
+		t.Errorf("there is no Provider: %v", err)
+	}
+	e.as("anna", "GET", path, "").want(t, 200, "")
 }
 
 // AutomationOnly cmdlets are for applications.

@@ -75,7 +75,7 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 	config := server.Config{
 		Store: e.store, Packages: catalogue{inventory("1.0.0"), inventory("1.2.0")}, Sealer: sealer{key.Derive("values"), key.Derive("bodies")},
 		Secrets:       e.secrets,
-		Authenticator: server.NewStaticToken(secret.New(token)), Providers: []string{server.Developer.ID}, Audit: e.audit,
+		Authenticator: server.NewStaticToken(secret.New(token)), Providers: []domain.Principal{server.Developer}, Audit: e.audit,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Now:    time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}

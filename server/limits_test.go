@@ -51,7 +51,7 @@ func TestSlowAndLargeRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := server.New(server.Config{
-					Authenticator: server.NewStaticToken(secret.New(token)), Providers: []string{server.Developer.ID}, Audit: &events{}, Logger: slog.New(slog.DiscardHandler),
+					Authenticator: server.NewStaticToken(secret.New(token)), Providers: []domain.Principal{server.Developer}, Audit: &events{}, Logger: slog.New(slog.DiscardHandler),
 					Now: time.Now, NewID: func() string { return "id" },
 				}).HTTPServer()
 				there, here := net.Pipe()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"slices"
@@ -15,6 +16,29 @@ import (
 )
 
 // Roles and their assignments are ARM's Microsoft.Authorization (api-version 2022-04-01), so that `az role` works.
+
+// The roles that an installation gives by itself.
+const (
+	RoleOwner    = role.Owner
+	RoleProvider = role.Provider
+)
+
+// Assign gives a principal a role, past the API, if it has not got it.
+func Assign(ctx context.Context, store Store, role string, at domain.Scope, to domain.Principal, now time.Time) error {
+	_, _, err := store.PutAssignment(ctx, domain.Assignment{
+		ID: uuid.NewString(), Scope: at, Role: role, Principal: to, Created: now, CreatedBy: "Airlock",
+	})
+	if errors.Has(err, errors.RoleAssignmentExists) {
+		return nil
+	}
+	return err
+}
+
+// HasProvider says whether somebody has been assigned the Provider's role.
+func HasProvider(ctx context.Context, store Store) (bool, error) {
+	all, err := store.Assignments(ctx, domain.Everywhere)
+	return slices.ContainsFunc(all, func(a domain.Assignment) bool { return a.Role == role.Provider }), err
+}
 
 type roleDefinition struct {
 	RoleName         string       `json:"roleName"`

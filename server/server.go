@@ -101,10 +101,10 @@ type Config struct {
 	// Airlock's own tokens are issued by and for.
 	URL           string
 	Identities    Identities
-	TokenKey      seal.Key      // for this purpose only: the keys of Airlock's own tokens are sealed with it
-	Issuers       []Issuer      // others whose tokens are taken, which have passed CheckIssuers
-	Authenticator Authenticator // asked before all others; nil for none
-	Providers     []string      // ids of users and service principals that are Provider whatever the store says
+	TokenKey      seal.Key           // for this purpose only: the keys of Airlock's own tokens are sealed with it
+	Issuers       []Issuer           // others whose tokens are taken, which have passed CheckIssuers
+	Authenticator Authenticator      // asked before all others; nil for none
+	Providers     []domain.Principal // who is Provider whatever the store says
 
 	Hold      time.Duration // how long a request is held at most; 0 means 20 s
 	MaxHeld   int           // requests held at once, past which answers come without waiting; 0 means 1024
