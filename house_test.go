@@ -158,6 +158,7 @@ var revealing = map[string]string{
 	"sdk/vcenter/vcenter.go":                "the grant's token, as session id to the broker",
 	"sdk/wire/messages.go":                  "arguments, secrets and grant, over the inherited socket",
 	"secrets/file.go":                       "persistent secrets, into sealed bytes",
+	"secrets/keyvault.go":                   "persistent secrets, to the key vault over TLS",
 	"secrets/secrets.go":                    "checks of a value's size and form",
 	"server/auth.go":                        "the bearer token, compared by digest",
 	"server/submission.go":                  "secure parameters, into the keyed digest",

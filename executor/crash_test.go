@@ -65,9 +65,9 @@ type countedSecrets struct {
 	*moments
 }
 
-func (s countedSecrets) Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error {
+func (s countedSecrets) Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error {
 	defer s.pass("after the secrets")
-	return s.Secrets.Write(ctx, cloud, pkg, changes)
+	return s.Secrets.Write(ctx, cloud, pkg, version, changes)
 }
 
 // serve submits executions and carries them out until it is killed at the moment that it was told.

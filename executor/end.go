@@ -163,7 +163,7 @@ func differing(changes map[string]*secret.Text, held map[string]secret.Text) map
 // keep writes changes to the secret store. A Write that fails may have been done all the same, now or before a
 // restart; then what the store holds counts.
 func (e *Executor) keep(ctx context.Context, x domain.Execution, changes map[string]*secret.Text) error {
-	err := e.cfg.Secrets.Write(ctx, x.Cloud, x.Package.Name, changes)
+	err := e.cfg.Secrets.Write(ctx, x.Cloud, x.Package.Name, x.Package.Version, changes)
 	if err == nil {
 		return nil
 	}

@@ -50,11 +50,11 @@ type Packages interface {
 	Layout(ctx context.Context, digest string) (dir string, err error)
 }
 
-// Secrets is a store of persistent secrets. Write changes all or nothing, where nil deletes, and the same Write again
-// succeeds.
+// Secrets is a store of persistent secrets. Write, for a version of the package, changes all or nothing, where nil
+// deletes, and the same Write again succeeds.
 type Secrets interface {
 	Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error)
-	Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error
+	Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error
 }
 
 // Sessions opens the sessions of an execution; they end with ctx.

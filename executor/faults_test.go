@@ -92,11 +92,11 @@ func (f *faulty) Read(ctx context.Context, cloud domain.CloudID, pkg string) (ma
 	return f.Secrets.Read(ctx, cloud, pkg)
 }
 
-func (f *faulty) Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error {
+func (f *faulty) Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error {
 	if f.write != nil {
 		return f.write
 	}
-	return f.Secrets.Write(ctx, cloud, pkg, changes)
+	return f.Secrets.Write(ctx, cloud, pkg, version, changes)
 }
 
 func (f *faulty) Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error) {

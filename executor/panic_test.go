@@ -58,9 +58,9 @@ func (p *panicking) Open(ctx context.Context, x domain.Execution, listen domain.
 
 type panickingSecrets struct{ *panicking }
 
-func (p panickingSecrets) Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error {
+func (p panickingSecrets) Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error {
 	p.at("keep")
-	return p.Secrets.Write(ctx, cloud, pkg, changes)
+	return p.Secrets.Write(ctx, cloud, pkg, version, changes)
 }
 
 type panickingTrail struct{ *panicking }

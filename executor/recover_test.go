@@ -16,11 +16,11 @@ import (
 type written struct {
 	executor.Secrets
 	cloud domain.CloudID
-	down atomic.Bool
-	some chan struct{}
+	down  atomic.Bool
+	some  chan struct{}
 }
 
-func (w *written) Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error {
+func (w *written) Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error {
 	defer func() {
 		select {
 		case w.some <- struct{}{}:
@@ -30,7 +30,7 @@ func (w *written) Write(ctx context.Context, cloud domain.CloudID, pkg string, c
 	if w.down.Load() && cloud == w.cloud {
 		return errors.New("the secret store is down")
 	}
-	return w.Secrets.Write(ctx, cloud, pkg, changes)
+	return w.Secrets.Write(ctx, cloud, pkg, version, changes)
 }
 
 func (w *written) Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error) {

@@ -74,7 +74,7 @@ func TestNothingLeaks(t *testing.T) {
 	h.config.Sessions = spy
 	b := h.start(t)
 	value := secret.New(persistent)
-	if err := h.secrets.Write(t.Context(), cloud(1), "Torture", map[string]*secret.Text{"kept": &value}); err != nil {
+	if err := h.secrets.Write(t.Context(), cloud(1), "Torture", "1.0.0", map[string]*secret.Text{"kept": &value}); err != nil {
 		t.Fatal(err)
 	}
 	run := func(name, cmdlet string, parameters ...string) domain.Execution {

@@ -30,7 +30,7 @@ func writeForever(t *testing.T, dir string) {
 		all.Go(func() {
 			for i := 1; ; i++ {
 				n := strconv.Itoa(i)
-				if err := s.Write(t.Context(), secretstest.Cloud("a"), pkg, secretstest.Set("one", n, "two", n)); err != nil {
+				if err := s.Write(t.Context(), secretstest.Cloud("a"), pkg, "1.0.0", secretstest.Set("one", n, "two", n)); err != nil {
 					panic(err)
 				}
 				fmt.Println(pkg)

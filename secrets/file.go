@@ -6,15 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/durable"
@@ -31,7 +29,7 @@ import (
 type File struct {
 	dir   string
 	key   seal.Key
-	locks [64]sync.RWMutex // a file's lock is found by the hash of its name
+	locks locks // by path
 }
 
 // OpenFile opens the store in dir, which it makes where it is missing. The directory must be closed to all but the
@@ -47,8 +45,9 @@ func OpenFile(dir string, key seal.Key) (*File, error) {
 	return &File{dir: filepath.Clean(dir), key: key}, nil
 }
 
-// fileFormat is the version of the form in which a file is written.
-const fileFormat = 1
+// fileFormat is the version of the form in which a file is written. Files of version 1, in which a secret has neither
+// Version nor Changed, are read too.
+const fileFormat = 2
 
 // maxFile bounds the size of a file that is read: all values at their limit, sealed and in base64, with names.
 const maxFile = MaxNames*(MaxValue*4/3+512) + 4096
@@ -64,20 +63,17 @@ type content struct {
 
 // entry is one secret.
 type entry struct {
-	Name   string `json:"name"` // in the case in which it was stored first
-	Sealed []byte `json:"sealed"`
-	value  secret.Text
+	Name    string    `json:"name"`              // in the case in which it was stored first
+	Version string    `json:"version,omitempty"` // the package's, that wrote it
+	Changed time.Time `json:"changed,omitzero"`
+	Sealed  []byte    `json:"sealed"`
+	value   secret.Text
 }
-
-var packageForm = regexp.MustCompile(`^[a-z0-9_][a-z0-9_.-]{0,99}$`)
 
 // empty is the content of a package that has no secrets yet.
 func empty(cloud domain.CloudID, pkg string) (content, error) {
-	c := content{Version: fileFormat, Cloud: cloud.Key(), Package: strings.ToLower(pkg)}
-	if !cloud.Valid() || !packageForm.MatchString(c.Package) {
-		return content{}, errors.Newf(errors.SecretStoreFailed, "There can be no persistent secrets of the package %.200q in the private cloud %.500q: one of these is not a valid name.", pkg, cloud)
-	}
-	return c, nil
+	o, err := ownerOf(cloud, pkg)
+	return content{Version: fileFormat, Cloud: o.key, Package: o.pkg}, err
 }
 
 // path is where the content's file lies: readable by its package, unique by a hash of cloud and package.
@@ -85,25 +81,12 @@ func (f *File) path(c content) string {
 	return filepath.Join(f.dir, fmt.Sprintf("%s.%x.json", c.Package, sha256.Sum256(seal.Associated(c.Cloud, c.Package))))
 }
 
-func (f *File) lock(path string) *sync.RWMutex {
-	h := fnv.New32a()
-	h.Write([]byte(path))
-	return &f.locks[h.Sum32()%uint32(len(f.locks))]
-}
-
 // Read returns the secrets of a package in a private cloud, under their names as they were first stored. A package
 // without secrets is no error. The error says what is wrong with the file.
 func (f *File) Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error) {
-	c, err := empty(cloud, pkg)
+	c, err := f.read(ctx, cloud, pkg)
 	if err != nil {
 		return nil, err
-	}
-	path := f.path(c)
-	lock := f.lock(path)
-	lock.RLock()
-	defer lock.RUnlock()
-	if c, err = f.load(ctx, path, c); err != nil {
-		return nil, f.failed(err, "The persistent secrets of the package %s cannot be read", pkg)
 	}
 	values := make(map[string]secret.Text, len(c.Secrets))
 	for _, e := range c.Secrets {
@@ -112,12 +95,41 @@ func (f *File) Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[
 	return values, nil
 }
 
-// Write changes secrets of a package in a private cloud: all that is named in changes, or after an error nothing. nil
-// and the empty secret delete. The same changes again lead to the same secrets.
+// List says which secrets a package has in a private cloud, in the order of their names.
+func (f *File) List(ctx context.Context, cloud domain.CloudID, pkg string) ([]Info, error) {
+	c, err := f.read(ctx, cloud, pkg)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]Info, 0, len(c.Secrets))
+	for _, e := range c.Secrets {
+		infos = append(infos, Info{e.Name, e.Version, e.Changed})
+	}
+	return sorted(infos), nil
+}
+
+func (f *File) read(ctx context.Context, cloud domain.CloudID, pkg string) (content, error) {
+	c, err := empty(cloud, pkg)
+	if err != nil {
+		return c, err
+	}
+	path := f.path(c)
+	lock := f.locks.of(path)
+	lock.RLock()
+	defer lock.RUnlock()
+	if c, err = f.load(ctx, path, c); err != nil {
+		return c, f.failed(err, "The persistent secrets of the package %s cannot be read", pkg)
+	}
+	return c, nil
+}
+
+// Write changes secrets of a package in a private cloud, for a version of it ("" where none is known): all that is named
+// in changes, or after an error nothing. nil and the empty secret delete. The same changes again lead to the same
+// secrets.
 //
 // Only an error while the directory is flushed leaves it open whether a crash keeps the old or the new secrets; the
 // same Write again settles it.
-func (f *File) Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error {
+func (f *File) Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error {
 	c, err := empty(cloud, pkg)
 	if err != nil {
 		return err
@@ -127,11 +139,11 @@ func (f *File) Write(ctx context.Context, cloud domain.CloudID, pkg string, chan
 		return err
 	}
 	path := f.path(c)
-	lock := f.lock(path)
+	lock := f.locks.of(path)
 	lock.Lock()
 	defer lock.Unlock()
 	if c, err = f.load(ctx, path, c); err == nil {
-		err = f.change(&c, names, changes)
+		err = f.change(&c, names, version, changes)
 	}
 	if err == nil {
 		err = f.save(path, c)
@@ -166,7 +178,7 @@ func (f *File) RemoveCloud(ctx context.Context, cloud domain.CloudID) error {
 }
 
 func (f *File) remove(path string) error {
-	lock := f.lock(path)
+	lock := f.locks.of(path)
 	lock.Lock()
 	defer lock.Unlock()
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
@@ -176,7 +188,7 @@ func (f *File) remove(path string) error {
 }
 
 // change brings the changes into c.
-func (f *File) change(c *content, names []string, changes map[string]*secret.Text) error {
+func (f *File) change(c *content, names []string, version string, changes map[string]*secret.Text) error {
 	for _, name := range names {
 		i := slices.IndexFunc(c.Secrets, func(e entry) bool { return strings.EqualFold(e.Name, name) })
 		value := changes[name]
@@ -195,12 +207,9 @@ func (f *File) change(c *content, names []string, changes map[string]*secret.Tex
 		if err != nil {
 			return err
 		}
-		e.Sealed = sealed
+		e.Sealed, e.Version, e.Changed = sealed, version, time.Now().UTC().Truncate(time.Second)
 	}
-	if len(c.Secrets) > MaxNames {
-		return fmt.Errorf("there would be %d of them, and at most %d are allowed", len(c.Secrets), MaxNames)
-	}
-	return nil
+	return bounded(len(c.Secrets))
 }
 
 // load reads the file at path; where there is none, the content is c, which is empty.
@@ -218,7 +227,7 @@ func (f *File) load(ctx context.Context, path string, c content) (content, error
 	var got content
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&got); err != nil || got.Version != fileFormat || got.Cloud != c.Cloud || got.Package != c.Package {
+	if err := dec.Decode(&got); err != nil || got.Version < 1 || got.Version > fileFormat || got.Cloud != c.Cloud || got.Package != c.Package {
 		return content{}, fmt.Errorf("%s: %w", path, seal.ErrDamaged)
 	}
 	for i := range got.Secrets {
@@ -243,6 +252,7 @@ func (f *File) save(path string, c content) error {
 		}
 		return durable.SyncDir(f.dir)
 	}
+	c.Version = fileFormat
 	c.Digest = f.key.Digest(c.digested())
 	data, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
@@ -261,6 +271,12 @@ func (c content) digested() []byte {
 	parts := []string{"persistent secrets", c.Cloud, c.Package}
 	for _, e := range c.Secrets {
 		parts = append(parts, e.Name, string(e.Sealed))
+		if c.Version > 1 {
+			parts = append(parts, e.Version, e.Changed.Format(time.RFC3339))
+		}
+	}
+	if c.Version > 1 {
+		parts[0] = "persistent secrets 2"
 	}
 	return seal.Associated(parts...)
 }

@@ -2,6 +2,7 @@ package secrets_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -36,7 +37,7 @@ func open(t *testing.T, dir string, key seal.Key) *secrets.File {
 func written(t *testing.T, dir string, key seal.Key) (*secrets.File, string) {
 	t.Helper()
 	s := open(t, dir, key)
-	if err := s.Write(t.Context(), secretstest.Cloud("a"), "P", secretstest.Set("one", "canary-one", "two", "canary-two")); err != nil {
+	if err := s.Write(t.Context(), secretstest.Cloud("a"), "P", "1.0.0", secretstest.Set("one", "canary-one", "two", "canary-two")); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(dir)
@@ -107,7 +108,7 @@ func TestFileRefusesWhatIsNotItsOwn(t *testing.T) {
 			edit(t, path, func(m map[string]any) { m["cloud"] = secretstest.Cloud("b").Key() })
 		}, "damaged"},
 		"a later version": {func(t *testing.T, path string) {
-			edit(t, path, func(m map[string]any) { m["version"] = 2 })
+			edit(t, path, func(m map[string]any) { m["version"] = 3 })
 		}, "damaged"},
 		"open to others": {func(t *testing.T, path string) { _ = os.Chmod(path, 0o644) }, "chmod go="},
 		"a directory": {func(t *testing.T, path string) {
@@ -131,7 +132,7 @@ func TestFileRefusesWhatIsNotItsOwn(t *testing.T) {
 			before := snapshot(t, dir)
 			_, err := s.Read(t.Context(), cloud, "P")
 			expectFailed(t, err, c.says)
-			expectFailed(t, s.Write(t.Context(), cloud, "P", secretstest.Set("one", "changed")), c.says)
+			expectFailed(t, s.Write(t.Context(), cloud, "P", "1.0.0", secretstest.Set("one", "changed")), c.says)
 			if after := snapshot(t, dir); after != before {
 				t.Errorf("the store was changed from\n%.500s\nto\n%.500s", before, after)
 			}
@@ -179,7 +180,7 @@ func TestFileWithAnotherKey(t *testing.T) {
 	other := open(t, dir, seal.NewKey())
 	_, err := other.Read(t.Context(), cloud, "P")
 	expectFailed(t, err, "another key. Start Airlock with the key")
-	expectFailed(t, other.Write(t.Context(), cloud, "P", secretstest.Set("one", "changed")), "another key")
+	expectFailed(t, other.Write(t.Context(), cloud, "P", "1.0.0", secretstest.Set("one", "changed")), "another key")
 	if snapshot(t, dir) != before {
 		t.Error("the store was changed")
 	}
@@ -227,12 +228,41 @@ func TestFileOnAFullDisk(t *testing.T) {
 	for _, name := range strings.Split("a b c d e f g h i j", " ") {
 		changes = append(changes, name, big)
 	}
-	expectFailed(t, s.Write(t.Context(), cloud, "P", secretstest.Set(changes...)), "Make room on that disk")
+	expectFailed(t, s.Write(t.Context(), cloud, "P", "1.0.0", secretstest.Set(changes...)), "Make room on that disk")
 	if after := snapshot(t, dir); after != before {
 		t.Errorf("the store was changed from\n%.500s\nto\n%.500s", before, after)
 	}
-	if err := s.Write(t.Context(), cloud, "P", secretstest.Set("one", "fits")); err != nil {
+	if err := s.Write(t.Context(), cloud, "P", "1.0.0", secretstest.Set("one", "fits")); err != nil {
 		t.Error(err)
 	}
 	secretstest.Expect(t, s, cloud, "P", "one", "fits", "two", "canary-two")
+}
+
+// TestFileOfVersion1 reads and rewrites a file from before secrets had a version and a time.
+func TestFileOfVersion1(t *testing.T) {
+	t.Parallel()
+	dir, key, cloud := filepath.Join(t.TempDir(), "s"), seal.NewKey(), secretstest.Cloud("a")
+	s, path := written(t, dir, key)
+	edit(t, path, func(m map[string]any) {
+		parts := []string{"persistent secrets", cloud.Key(), "p"}
+		for _, e := range m["secrets"].([]any) {
+			e := e.(map[string]any)
+			delete(e, "version")
+			delete(e, "changed")
+			sealed, err := base64.StdEncoding.DecodeString(e["sealed"].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts = append(parts, e["name"].(string), string(sealed))
+		}
+		m["version"], m["digest"] = 1, key.Digest(seal.Associated(parts...))
+	})
+	secretstest.Expect(t, s, cloud, "P", "one", "canary-one", "two", "canary-two")
+	if infos, err := s.List(t.Context(), cloud, "P"); err != nil || len(infos) != 2 || infos[0] != (secrets.Info{Name: "one"}) {
+		t.Errorf("listed are %v, %v", infos, err)
+	}
+	if err := s.Write(t.Context(), cloud, "P", "2.0.0", secretstest.Set("two", "changed")); err != nil {
+		t.Fatal(err)
+	}
+	secretstest.Expect(t, open(t, dir, key), cloud, "P", "one", "canary-one", "two", "changed")
 }

@@ -2,18 +2,23 @@
 //
 // A package has secrets of its own in each private cloud: they are isolated by private cloud and package id, and all
 // versions of the package share them. They are read once when an execution starts, and what it changed is written
-// once when it has ended well, all or nothing. File is the store that needs nothing else; every store passes the
-// suite in secretstest.
+// once when it has ended well, all or nothing. File is the store that needs nothing else, KeyVault keeps them in an
+// Azure Key Vault; every store passes the suite in secretstest.
 package secrets
 
 import (
 	"cmp"
+	"fmt"
+	"hash/fnv"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
@@ -26,6 +31,39 @@ const (
 	// MaxNames is the most secrets that a package has.
 	MaxNames = 256
 )
+
+// Info is what is known of a secret beside its value.
+type Info struct {
+	Name    string    // in the case in which it was stored first
+	Version string    // the package's version that wrote it last; "" where that was none
+	Changed time.Time // when it was written last, in UTC; zero where that is not known
+}
+
+var packageForm = regexp.MustCompile(`^[a-z0-9_][a-z0-9_.-]{0,99}$`)
+
+// owner is whose secrets are meant: those of a package in a private cloud.
+type owner struct {
+	cloud domain.CloudID
+	key   string // of the cloud
+	pkg   string // in lower case
+}
+
+func ownerOf(cloud domain.CloudID, pkg string) (owner, error) {
+	o := owner{cloud, cloud.Key(), strings.ToLower(pkg)}
+	if !cloud.Valid() || !packageForm.MatchString(o.pkg) {
+		return o, errors.Newf(errors.SecretStoreFailed, "There can be no persistent secrets of the package %.200q in the private cloud %.500q: one of these is not a valid name.", pkg, cloud)
+	}
+	return o, nil
+}
+
+// locks keep those apart who change the secrets of one package; a lock is found by the hash of a name.
+type locks [64]sync.RWMutex
+
+func (l *locks) of(name string) *sync.RWMutex {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return &l[h.Sum32()%uint32(len(l))]
+}
 
 // nameForm is what Azure Key Vault allows. Names are compared without case.
 var nameForm = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
@@ -50,4 +88,18 @@ func check(changes map[string]*secret.Text) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// bounded says whether a package may have n secrets.
+func bounded(n int) error {
+	if n > MaxNames {
+		return fmt.Errorf("there would be %d of them, and at most %d are allowed", n, MaxNames)
+	}
+	return nil
+}
+
+// sorted puts infos in the order of their names.
+func sorted(infos []Info) []Info {
+	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+	return infos
 }

@@ -283,5 +283,5 @@ func (s *Server) deleteSecret(a *answer, r *request) error {
 // setSecret stores a value; the empty one deletes.
 func (s *Server) setSecret(r *request, cloud domain.CloudID, value string) error {
 	text := secret.New(value)
-	return s.cfg.Secrets.Write(r.Context(), cloud, domain.OwnSecrets, map[string]*secret.Text{r.vars["secret"]: &text})
+	return s.cfg.Secrets.Write(r.Context(), cloud, domain.OwnSecrets, "", map[string]*secret.Text{r.vars["secret"]: &text})
 }

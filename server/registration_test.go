@@ -201,7 +201,7 @@ func TestRemoval(t *testing.T) {
 	pkg := map[string]*secret.Text{"one": &value}
 	for _, cloud := range []string{"Cloud-1", "Cloud-2"} {
 		id := domain.CloudID{Subscription: subscription, ResourceGroup: group, Name: cloud}
-		if err := e.secrets.Write(t.Context(), id, "Example.Inventory", pkg); err != nil {
+		if err := e.secrets.Write(t.Context(), id, "Example.Inventory", "1.0.0", pkg); err != nil {
 			t.Fatal(err)
 		}
 	}

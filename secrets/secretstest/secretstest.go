@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -19,7 +20,8 @@ import (
 // Store is what is tested.
 type Store interface {
 	Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error)
-	Write(ctx context.Context, cloud domain.CloudID, pkg string, changes map[string]*secret.Text) error
+	Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error
+	List(ctx context.Context, cloud domain.CloudID, pkg string) ([]secrets.Info, error)
 	RemoveCloud(ctx context.Context, cloud domain.CloudID) error
 }
 
@@ -69,6 +71,7 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() Store)) {
 		"isolation":  testIsolation,
 		"removal":    testRemoval,
 		"names":      testNames,
+		"list":       testList,
 		"refusals":   testRefusals,
 		"bounds":     testBounds,
 		"concurrent": testConcurrent,
@@ -83,7 +86,7 @@ func Run(t *testing.T, newStore func(t *testing.T) (open func() Store)) {
 
 func write(t *testing.T, s Store, cloud domain.CloudID, pkg string, pairs ...string) {
 	t.Helper()
-	if err := s.Write(t.Context(), cloud, pkg, Set(pairs...)); err != nil {
+	if err := s.Write(t.Context(), cloud, pkg, "1.0.0", Set(pairs...)); err != nil {
 		t.Fatalf("writing %s in %s: %v", pkg, cloud.Name, err)
 	}
 }
@@ -170,6 +173,34 @@ func testNames(t *testing.T, open func() Store) {
 	Expect(t, s, cloud, "P", long, "2", "0", "3")
 }
 
+func testList(t *testing.T, open func() Store) {
+	cloud, s := Cloud("a"), open()
+	before := time.Now().Add(-time.Minute) // a store's clock is its own
+	if err := s.Write(t.Context(), cloud, "P", "1.0.0", Set("b", "canary", "A", "canary", "c", "canary")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), cloud, "p", "2.0.0-dev", Set("B", "canary2", "c", "-", "d", "canary")); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := open().List(t.Context(), Cloud("A"), "P")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range infos {
+		got = append(got, i.Name+" "+i.Version)
+		if i.Changed.Before(before) || i.Changed.After(time.Now().Add(time.Minute)) {
+			t.Errorf("%s was changed %v", i.Name, i.Changed)
+		}
+	}
+	if want := []string{"A 1.0.0", "b 2.0.0-dev", "d 2.0.0-dev"}; !slices.Equal(got, want) {
+		t.Errorf("listed are %q, want %q", got, want)
+	}
+	if infos, err = s.List(t.Context(), cloud, "Another"); err != nil || len(infos) > 0 {
+		t.Errorf("another package has %v, %v", infos, err)
+	}
+}
+
 func testRefusals(t *testing.T, open func() Store) {
 	cloud, s := Cloud("a"), open()
 	write(t, s, cloud, "P", "kept", "1")
@@ -192,7 +223,7 @@ func testRefusals(t *testing.T, open func() Store) {
 		{"binary", "canary\xff", errors.SecretStoreFailed},
 	} {
 		changes := Set("kept", "2", "new", "3", c.name, c.value)
-		err := s.Write(t.Context(), cloud, "P", changes)
+		err := s.Write(t.Context(), cloud, "P", "1.0.0", changes)
 		if !errors.Has(err, c.code) {
 			t.Errorf("%.50q: %v, want %s", c.name, err, c.code)
 		}
@@ -202,7 +233,7 @@ func testRefusals(t *testing.T, open func() Store) {
 	}
 	Expect(t, s, cloud, "P", "kept", "1")
 	for _, pkg := range []string{"", "..", "a/b", "a\x00", strings.Repeat("p", 101)} {
-		if err := s.Write(t.Context(), cloud, pkg, Set("a", "b")); !errors.Has(err, errors.SecretStoreFailed) {
+		if err := s.Write(t.Context(), cloud, pkg, "1.0.0", Set("a", "b")); !errors.Has(err, errors.SecretStoreFailed) {
 			t.Errorf("package %.20q: %v", pkg, err)
 		}
 		if _, err := s.Read(t.Context(), cloud, pkg); !errors.Has(err, errors.SecretStoreFailed) {
@@ -223,7 +254,7 @@ func testBounds(t *testing.T, open func() Store) {
 	pairs[1], pairs[3] = strings.Repeat("v", secrets.MaxValue), strings.Repeat("ü", secrets.MaxValue/2)
 	write(t, s, cloud, "P", pairs...)
 	Expect(t, open(), cloud, "P", pairs...)
-	if err := s.Write(t.Context(), cloud, "P", Set("one-more", "x", pairs[0], "changed")); !errors.Has(err, errors.SecretStoreFailed) || !strings.Contains(err.Error(), "at most 256") {
+	if err := s.Write(t.Context(), cloud, "P", "1.0.0", Set("one-more", "x", pairs[0], "changed")); !errors.Has(err, errors.SecretStoreFailed) || !strings.Contains(err.Error(), "at most 256") {
 		t.Errorf("one more than allowed: %v", err)
 	}
 	Expect(t, s, cloud, "P", pairs...)
@@ -240,7 +271,7 @@ func testConcurrent(t *testing.T, open func() Store) {
 			all.Go(func() {
 				for round := range rounds {
 					name, value := fmt.Sprintf("half-%d-%d", half, round), fmt.Sprint(p, half, round)
-					if err := s.Write(t.Context(), Cloud("a"), fmt.Sprint("P", p), Set(name, value, fmt.Sprint("last-", half), value)); err != nil {
+					if err := s.Write(t.Context(), Cloud("a"), fmt.Sprint("P", p), "1.0.0", Set(name, value, fmt.Sprint("last-", half), value)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -277,7 +308,7 @@ func testContext(t *testing.T, open func() Store) {
 	cloud, s := Cloud("a"), open()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Write(ctx, cloud, "P", Set("a", "b")); !errors.Is(err, context.Canceled) {
+	if err := s.Write(ctx, cloud, "P", "1.0.0", Set("a", "b")); !errors.Is(err, context.Canceled) {
 		t.Errorf("write: %v", err)
 	}
 	if _, err := s.Read(ctx, cloud, "P"); !errors.Is(err, context.Canceled) {

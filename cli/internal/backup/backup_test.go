@@ -73,7 +73,7 @@ func newState(t testing.TB) *state {
 
 func (s *state) setSecret(value string) error {
 	text := secret.New(value)
-	return s.secrets.Write(context.Background(), cloud, "Package", map[string]*secret.Text{"name": &text})
+	return s.secrets.Write(context.Background(), cloud, "Package", "1.0.0", map[string]*secret.Text{"name": &text})
 }
 
 func (s *state) secret() string {
