@@ -66,7 +66,7 @@ func Check(ctx context.Context, c Config) Found {
 		{"inventory", k.inventory, true},
 	} {
 		bounded, cancel := context.WithTimeout(ctx, checkTime)
-		message, err := step.test(bounded)
+		message, err := k.try(bounded, step.test)
 		if err != nil && bounded.Err() != nil {
 			message = fmt.Sprintf("The vCenter %s did not answer within %v; check that it works and that no firewall is in the way.", c.Host, checkTime)
 		}
@@ -77,6 +77,17 @@ func Check(ctx context.Context, c Config) Found {
 		}
 	}
 	return k.Found
+}
+
+// try runs a test. govmomi panics at answers with types that it does not know.
+func (k *check) try(ctx context.Context, test func(context.Context) (string, error)) (message string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			message = fmt.Sprintf("The vCenter %s gave an answer that cannot be read: check that it is a vCenter of a supported version.", k.c.Host)
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return test(ctx)
 }
 
 func (k *check) reach(ctx context.Context) (string, error) {
