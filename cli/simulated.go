@@ -32,8 +32,13 @@ func simulate(ctx context.Context, n int, egress domain.Egress, s *store.Store) 
 			if clouds[k], err = simcloud.Start(ctx, simcloud.Config{Name: name}); err != nil {
 				return err
 			}
+			had, err := s.PrivateCloud(ctx, simulatedID(name))
+			if had.Connection != nil || err != nil && !errors.Has(err, errors.ResourceNotFound) {
+				return err // somebody has registered a real one under this name, and keeps it
+			}
 			return s.PutPrivateCloud(ctx, domain.PrivateCloud{
-				ID: simulatedID(name), Location: "simulated", SKU: "av36", NetworkBlock: fmt.Sprintf("10.%d.0.0/22", k+1), ClusterSize: 3,
+				Paused: had.Paused,
+				ID:     simulatedID(name), Location: "simulated", SKU: "av36", NetworkBlock: fmt.Sprintf("10.%d.0.0/22", k+1), ClusterSize: 3,
 				VCenter: clouds[k].VCenter().FQDN, DNSSuffix: clouds[k].DNSSuffix(),
 				AadAuthority: "https://login.microsoftonline.com/", Egress: egress, Dev: true,
 			})

@@ -75,7 +75,7 @@ Microsoft.AVS/privateClouds/write                                        .      
 Microsoft.AVS/privateClouds/delete                                       .      .        . . .     provider
 Microsoft.AVS/privateClouds/secrets/write                                .      .        . . .     provider
 Microsoft.AVS/privateClouds/secrets/delete                               .      .        . . .     provider
-Microsoft.AVS/privateClouds/check/action                                 .      .        . . owner provider
+Microsoft.AVS/privateClouds/check/action                                 .      .        . . .     provider
 Microsoft.AVS/privateClouds/operationStatuses/read                       reader operator . . owner provider
 Microsoft.AVS/privateClouds/operationResults/read                        reader operator . . owner provider
 Microsoft.AVS/privateClouds/scriptPackages/read                          reader operator . . owner provider

@@ -13,6 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server"
+	"github.com/airlock-run/airlock/server/internal/role"
 )
 
 const newPath = "/subscriptions/" + subscription + "/resourceGroups/" + group + "/providers/Microsoft.AVS/privateClouds/New"
@@ -80,6 +81,26 @@ func TestRegistration(t *testing.T) {
 	e.do("PUT", newPath, registration("", "")).want(t, 200, "")
 	if got = decode[cloudReply](t, e.do("GET", newPath, "")); got.Properties.Airlock.Paused || got.Properties.ProvisioningState != "Updating" {
 		t.Errorf("the state is changed only where it is given: %+v", got.Properties)
+	}
+}
+
+// Our own fields name files and variables of the server: who may not change them does not see them.
+func TestRegistrationIsShownToProvidersOnly(t *testing.T) {
+	t.Parallel()
+	e := startWith(t, person("owner"))
+	e.give(role.Owner, domain.Scope("/subscriptions/"+subscription), person("owner").Principal)
+	e.do("PUT", newPath, registration("", "")).want(t, 201, "")
+	for _, path := range []string{newPath, newPath[:strings.LastIndexByte(newPath, '/')]} {
+		got := e.as("owner", "GET", path, "").want(t, 200, "")
+		if strings.Contains(string(got.body), "airlock") || !strings.Contains(string(got.body), "vc.example.com") {
+			t.Errorf("an owner reads %s", got.body)
+		}
+		if got := e.do("GET", path, ""); !strings.Contains(string(got.body), "/etc/airlock/vc") {
+			t.Errorf("a provider reads %s", got.body)
+		}
+	}
+	for _, request := range [][3]string{{"PUT", newPath, registration("", "")}, {"DELETE", newPath, ""}, {"POST", newPath + "/check", ""}, {"PUT", newPath + "/secrets/x", "{}"}} {
+		e.as("owner", request[0], request[1], request[2]).want(t, 403, errors.AuthorizationFailed)
 	}
 }
 

@@ -66,11 +66,19 @@ type endpoints struct {
 	VCSA string `json:"vcsa"`
 }
 
+// cloudResource shows our own fields to who may change them: they name files and variables of the server.
 func (r *request) cloudResource(c domain.PrivateCloud) privateCloud {
-	return privateCloud{
+	out := privateCloud{
 		ID: c.ID.String(), Name: c.ID.Name, Type: actCloud, Location: c.Location, SKU: sku{c.SKU},
-		Properties: cloudProperties{c.NetworkBlock, cluster{c.ClusterSize}, endpoints{"https://" + c.VCenter + "/"}, c.State, airlockOf(c)},
+		Properties: cloudProperties{
+			NetworkBlock: c.NetworkBlock, ManagementCluster: cluster{c.ClusterSize}, Endpoints: endpoints{"https://" + c.VCenter + "/"},
+			ProvisioningState: c.State,
+		},
 	}
+	if r.may(actCloud+"/write", c.ID.Scope()) {
+		out.Properties.Airlock = airlockOf(c)
+	}
+	return out
 }
 
 type packageProperties struct {

@@ -29,10 +29,11 @@ const (
 	Provider         = "fb34cb98-a687-4cb1-b1c1-ec2e4dca9c9f"
 )
 
-// What only the Provider does: a private cloud's registration names files and variables of the server, and who makes
-// identities could make himself any.
+// What only the Provider does: a private cloud's registration, and what a check of it says, name files and variables of
+// the server, and who makes identities could make himself any.
 var providersOnly = []string{
 	"Microsoft.AVS/privateClouds/write", "Microsoft.AVS/privateClouds/delete", "Microsoft.AVS/privateClouds/secrets/*",
+	"Microsoft.AVS/privateClouds/check/action",
 	"Airlock/servicePrincipals/*", "Airlock/tokens/*",
 }
 
