@@ -167,7 +167,7 @@ func (a *app) privateCloudCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Test the logins of a private cloud, and say what fails",
 		Long: `Test the logins of a private cloud: the vCenter's connection, certificate, login, privileges of the account, REST API, SSO
-administration and inventory, and the SSH login of each host. It takes 45 s at most; the exit code is 6 where something fails.`,
+administration and inventory, and the SSH login of each host. It takes 50 s at most; the exit code is 6 where something fails.`,
 		Args: cobra.NoArgs,
 	}
 	addNameFlags(cmd, &cloud)

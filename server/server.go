@@ -90,7 +90,7 @@ type Config struct {
 	Store    Store
 	Packages Packages
 	Secrets  Secrets
-	Check    func(context.Context, domain.PrivateCloud) (domain.Report, error) // tests the logins, within 45 s
+	Check    func(context.Context, domain.PrivateCloud) (domain.Report, error) // tests the logins, within 50 s
 	Sealer   Sealer
 	Audit    audit.Writer
 	Logger   *slog.Logger

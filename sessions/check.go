@@ -14,7 +14,7 @@ import (
 
 // Bounds of a check. A client waits a minute for an answer.
 const (
-	checkTime  = 45 * time.Second // in all
+	checkTime  = 50 * time.Second // in all
 	checkHosts = 16               // hosts at once
 )
 
@@ -22,7 +22,7 @@ const (
 func Privileges() []string { return vcproxy.Privileges }
 
 // Check tests all that Airlock needs of a private cloud: the vCenter (reached, certificate, login, privileges, REST, SSO
-// administration, inventory) and the SSH login of each host. It collects all failures, one sentence each, within 45 s,
+// administration, inventory) and the SSH login of each host. It collects all failures, one sentence each, within 50 s,
 // and leaves no session behind. A host key that is not known yet is learned, as at any login.
 func Check(ctx context.Context, up Upstream) domain.Report {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)

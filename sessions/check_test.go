@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vmware/govmomi/find"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/airlock-run/airlock/internal/ca"
@@ -192,6 +193,46 @@ func TestCheckOfTheHosts(t *testing.T) {
 	}
 	if got := finding(t, r, "esx02.sddc1.airlock.test SSH"); got.OK || got.Message != "Airlock cannot read the file /x." {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Where a host takes no SSH connection, the vCenter says whether its SSH service is off or something is in the way.
+func TestCheckAsksTheVCenterAboutSSH(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.stopSSH(t, "esx01.sddc1.airlock.test")
+	up := f.up
+	up.SSH = slices.Clone(up.SSH[:2])
+	up.SSH[0].Addr, up.SSH[1].Addr = closedPort(t), closedPort(t)
+	r := sessions.Check(t.Context(), up)
+	for subject, message := range map[string]string{
+		"esx01.sddc1.airlock.test SSH": "The SSH service of esx01.sddc1.airlock.test is off, as the vCenter says: start TSM-SSH",
+		"esx02.sddc1.airlock.test SSH": "and yet its SSH service runs, as the vCenter says: open port 22",
+	} {
+		if got := finding(t, r, subject); got.OK || !strings.Contains(got.Message, message) {
+			t.Errorf("%+v; want %q", got, message)
+		}
+	}
+}
+
+// stopSSH stops the SSH service of a host, as far as the vCenter knows.
+func (f *fixture) stopSSH(t testing.TB, host string) {
+	t.Helper()
+	g, _ := f.open(t, "stop")
+	vc := (&script{Grant: g}).vim(t)
+	h, err := find.NewFinder(vc).HostSystem(t.Context(), "/*/host/*/"+host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	services, err := h.ConfigManager().ServiceSystem(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := services.Stop(t.Context(), "TSM-SSH"); err != nil {
+		t.Fatal(err)
+	}
+	if err := services.Stop(t.Context(), "none"); err == nil {
+		t.Error("a service that there is not was stopped")
 	}
 }
 

@@ -97,7 +97,11 @@ func (b *builder) addHosts(ctx context.Context, names []string) ([]vim.ManagedOb
 		}
 		tasks = append(tasks, res.Returnval)
 	}
-	return b.wait(tasks)
+	made, err := b.wait(tasks)
+	for _, host := range made {
+		addServices(b.registry, host)
+	}
+	return made, err
 }
 
 func (b *builder) addDatastore(ctx context.Context, dir string, hosts []vim.ManagedObjectReference) error {

@@ -21,7 +21,7 @@ import (
 )
 
 // checkTime bounds each test.
-const checkTime = 10 * time.Second
+const checkTime = 15 * time.Second
 
 // OtherThumbprint is the error of a certificate that is not the one that is known. It is the thumbprint of the
 // certificate that was shown.
