@@ -165,15 +165,3 @@ func TestLoad(t *testing.T) {
 		t.Errorf("a large file: %v", err)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"listen", "listne", 1}, {"state", "stat", 1}, {"url", "uri", 1}, {"memory", "output", 6}} {
-		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != c.want {
-			t.Errorf("distance(%q, %q) is %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}

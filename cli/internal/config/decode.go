@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/nearest"
 )
 
 // decode reads YAML into c, which has the defaults, and enters the lines of keys. Anchors, tags and merges are refused:
@@ -128,13 +129,7 @@ func unknown(at, name, parent string, t reflect.Type) string {
 	}
 	text := fmt.Sprintf("there is no key %s", strconv.QuoteToASCII(at))
 	there := strings.TrimPrefix(parent+".", ".")
-	best, most := "", min(2, max(1, len(name)/3))
-	for _, k := range keys(t) {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d <= most {
-			best, most = k, d-1
-		}
-	}
-	if best != "" {
+	if best := nearest.Of(name, keys(t)); best != "" {
 		return text + "; the nearest is " + there + best
 	}
 	for _, k := range allKeys(reflect.TypeFor[Config](), "") {
@@ -158,35 +153,6 @@ func allKeys(t reflect.Type, parent string) (all []string) {
 		}
 	}
 	return all
-}
-
-// distance is how many letters must be put in, taken out, changed or swapped with the next to make a of b (optimal
-// string alignment).
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return max(len(a), len(b))
-	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }
 
 // Bytes is a number of bytes, written as a plain number or with a unit: B, kB, MB, GB, TB (powers of 1000), KiB, MiB,
