@@ -12,7 +12,9 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/server/internal/issuertest"
+	"github.com/airlock-run/airlock/server/internal/role"
 )
 
 // The Azure SDK for JavaScript against the server, with both of the ways to a token. Its packages are where AIRLOCK_JS
@@ -27,6 +29,7 @@ func TestJavaScript(t *testing.T) {
 		t.Parallel()
 		i := issuertest.New(t)
 		e := start(t, withIssuer(i))
+		e.give(role.Operator, groupScope, domain.Principal{ID: "idp:robot", Type: domain.ServicePrincipal})
 		e.execute(byName)
 		tokens := &rotating{Issuer: i}
 		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -49,7 +49,7 @@ async function main() {
 
   assert.deepEqual(names(await all(api.scriptPackages.list(GROUP, CLOUD))), ["Example.Inventory@1.2.0"]);
   assert.equal((await api.scriptPackages.get(GROUP, CLOUD, "Example.Inventory@1.0.*")).version, "1.0.0");
-  assert.equal((await all(api.scriptCmdlets.list(GROUP, CLOUD, "Example.Inventory@1.*"))).length, 3);
+  assert.equal((await all(api.scriptCmdlets.list(GROUP, CLOUD, "Example.Inventory@1.*"))).length, 4);
   const declared = await api.scriptCmdlets.get(GROUP, CLOUD, "Example.Inventory@1.2.0", "get-inventory");
   assert.equal(declared.parameters.length, 6);
   assert.equal(declared.timeout, "PT30M");
