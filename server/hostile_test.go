@@ -127,7 +127,7 @@ func TestHostileTokens(t *testing.T) {
 		return value
 	}
 	staying, expired, removed := static("staying", time.Hour), static("expired", 0), static("removed", time.Hour)
-	if _, err := e.store.DeleteStaticToken(t.Context(), "removed"); err != nil {
+	if _, err := e.store.DeleteStaticToken(t.Context(), "removed", ""); err != nil {
 		t.Fatal(err)
 	}
 	hash := sha256.Sum256([]byte(staying))

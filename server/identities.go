@@ -16,23 +16,24 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/iso8601"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/server/internal/role"
 	"github.com/airlock-run/airlock/server/internal/token"
 )
 
 // Identities keeps who there is beside the principals of other issuers, and the keys of Airlock's own tokens. What does
-// not exist is ResourceNotFound.
+// not exist is ResourceNotFound. Who is removed loses his roles with it; the last one to have the role keep is a Conflict.
 type Identities interface {
 	PutClient(ctx context.Context, c domain.Client) (stored domain.Client, created bool, err error)
 	Client(ctx context.Context, id string) (domain.Client, error)
 	Clients(ctx context.Context) ([]domain.Client, error)
-	DeleteClient(ctx context.Context, id string) (existed bool, err error)
+	DeleteClient(ctx context.Context, id, keep string) (existed bool, err error)
 	AddClientSecret(ctx context.Context, client string, s domain.ClientSecret) error
 	RemoveClientSecret(ctx context.Context, client, secret string) error
 
 	AddStaticToken(ctx context.Context, t domain.StaticToken) error
 	StaticTokens(ctx context.Context) ([]domain.StaticToken, error)
 	StaticTokenByHash(ctx context.Context, hash []byte) (domain.StaticToken, error)
-	DeleteStaticToken(ctx context.Context, id string) (existed bool, err error)
+	DeleteStaticToken(ctx context.Context, id, keep string) (existed bool, err error)
 
 	SigningKeys(ctx context.Context) ([]domain.SigningKey, error)
 	AddSigningKey(ctx context.Context, k domain.SigningKey) error
@@ -196,8 +197,16 @@ func (s *Server) deleteServicePrincipal(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	existed, err := s.cfg.Identities.DeleteClient(r.Context(), id)
+	existed, err := s.cfg.Identities.DeleteClient(r.Context(), id, s.kept())
 	return a.removed(existed, err)
+}
+
+// kept is the role that somebody must have.
+func (s *Server) kept() string {
+	if len(s.cfg.Providers) > 0 {
+		return ""
+	}
+	return role.Provider
 }
 
 // removed answers a DELETE.
@@ -323,6 +332,6 @@ func (s *Server) deleteStaticToken(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	existed, err := s.cfg.Identities.DeleteStaticToken(r.Context(), id)
+	existed, err := s.cfg.Identities.DeleteStaticToken(r.Context(), id, s.kept())
 	return a.removed(existed, err)
 }

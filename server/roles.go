@@ -276,7 +276,7 @@ func (s *Server) deleteAssignment(a *answer, r *request) error {
 	if err := s.mayGive(r, one.Role); err != nil {
 		return err
 	}
-	if err := s.cfg.Store.DeleteAssignment(r.Context(), one.ID, one.Role == role.Provider && len(s.cfg.Providers) == 0); err != nil {
+	if err := s.cfg.Store.DeleteAssignment(r.Context(), one.ID, one.Role == s.kept()); err != nil {
 		return err
 	}
 	return a.send(http.StatusOK, r.assignment(one))

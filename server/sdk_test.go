@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,11 +38,14 @@ const audience = "api://airlock.tests"
 // rotating has tokens of an issuer that changes its key after the first of them. It gives a new one for each request.
 type rotating struct {
 	*issuertest.Issuer
-	given atomic.Int32
+	mu    sync.Mutex
+	given int
 }
 
 func (r *rotating) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	if r.given.Add(1) == 2 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.given++; r.given == 2 {
 		r.Rotate()
 	}
 	raw := r.Token(r.Claims(audience, map[string]any{"sub": "robot", "idtyp": "app"}))
@@ -62,7 +64,7 @@ const clientID = "5b1d7a34-0c53-4a1f-9f1e-0d9a1b2c3d4e"
 // enroll gives the test's service principal a secret, and the role Operator.
 func (e *env) enroll() secret.Text {
 	e.t.Helper()
-	value, err := server.Enroll(e.t.Context(), e.store, clientID, "Pipeline", time.Hour, time.Now())
+	value, err := server.Enroll(e.t.Context(), e.store, clientID, "Pipeline", 24*time.Hour, time.Now())
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -88,16 +88,27 @@ func (s *Store) Clients(ctx context.Context) ([]domain.Client, error) {
 }
 
 // DeleteClient removes a service principal with its secrets and the roles that it has: whoever makes one with the same
-// id again begins without any. It says whether it was there.
-func (s *Store) DeleteClient(ctx context.Context, id string) (existed bool, err error) {
+// id again begins without any. It says whether it was there. The last one to have the role keep at a scope is a Conflict
+// and stays, where keep is not "".
+func (s *Store) DeleteClient(ctx context.Context, id, keep string) (existed bool, err error) {
 	err = s.write(ctx, func(t *tx) error {
-		existed, err = removePrincipal(t, `DELETE FROM service_principals WHERE id = $1`, id, domain.Client{ID: id}.Principal())
+		existed, err = removePrincipal(t, `DELETE FROM service_principals WHERE id = $1`, id, domain.Client{ID: id}.Principal(), keep)
 		return err
 	})
 	return existed, err
 }
 
-func removePrincipal(t *tx, statement, id string, p domain.Principal) (existed bool, err error) {
+func removePrincipal(t *tx, statement, id string, p domain.Principal, keep string) (existed bool, err error) {
+	var last bool
+	err = t.row(`SELECT EXISTS (SELECT 1 FROM role_assignments mine WHERE mine.principal = $1 AND mine.principal_type = $2 AND mine.role = $3
+		AND NOT EXISTS (SELECT 1 FROM role_assignments other WHERE other.scope_key = mine.scope_key AND other.role = mine.role
+			AND (other.principal <> mine.principal OR other.principal_type <> mine.principal_type)))`, p.ID, p.Type, keep).Scan(&last)
+	if err != nil {
+		return false, err
+	}
+	if last {
+		return false, errors.Newf(errors.Conflict, "%s is the last to have its role and stays: nobody could assign that role again. Assign it to somebody else first.", p.ID)
+	}
 	n, err := t.exec(statement, id)
 	if err == nil && n > 0 {
 		_, err = t.exec(`DELETE FROM role_assignments WHERE principal = $1 AND principal_type = $2`, p.ID, p.Type)
@@ -170,10 +181,10 @@ func (s *Store) StaticTokenByHash(ctx context.Context, hash []byte) (domain.Stat
 	})
 }
 
-// DeleteStaticToken removes a static token with the roles that it has. It says whether it was there.
-func (s *Store) DeleteStaticToken(ctx context.Context, id string) (existed bool, err error) {
+// DeleteStaticToken removes a static token with the roles that it has, and heeds keep, as DeleteClient does.
+func (s *Store) DeleteStaticToken(ctx context.Context, id, keep string) (existed bool, err error) {
 	err = s.write(ctx, func(t *tx) error {
-		existed, err = removePrincipal(t, `DELETE FROM static_tokens WHERE id = $1`, id, domain.StaticToken{ID: id}.Principal())
+		existed, err = removePrincipal(t, `DELETE FROM static_tokens WHERE id = $1`, id, domain.StaticToken{ID: id}.Principal(), keep)
 		return err
 	})
 	return existed, err

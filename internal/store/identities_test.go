@@ -72,8 +72,8 @@ func TestClients(t *testing.T) {
 		// Another one of the same id has neither secrets nor roles.
 		f.assign(one.Principal())
 		f.assign(two.Principal())
-		same(t, "was there", must[bool](t)(f.DeleteClient(ctx, "one")), true)
-		same(t, "is not there", must[bool](t)(f.DeleteClient(ctx, "one")), false)
+		same(t, "was there", must[bool](t)(f.DeleteClient(ctx, "one", "")), true)
+		same(t, "is not there", must[bool](t)(f.DeleteClient(ctx, "one", "")), false)
 		same(t, "roles", f.assigned(), []string{"airlock:two"})
 		again, created := put("one", "Other")
 		same(t, "made again", created && again.Secrets == nil, true)
@@ -112,8 +112,8 @@ func TestStaticTokens(t *testing.T) {
 		want(t, err, errors.ResourceNotFound)
 		f.assign(one.Principal())
 		f.assign(two.Principal())
-		same(t, "was there", must[bool](t)(f.DeleteStaticToken(ctx, "1")), true)
-		same(t, "is not there", must[bool](t)(f.DeleteStaticToken(ctx, "1")), false)
+		same(t, "was there", must[bool](t)(f.DeleteStaticToken(ctx, "1", "")), true)
+		same(t, "is not there", must[bool](t)(f.DeleteStaticToken(ctx, "1", "")), false)
 		same(t, "roles", f.assigned(), []string{"token:2"})
 		_, err = f.StaticTokenByHash(ctx, hashOf("1"))
 		want(t, err, errors.ResourceNotFound)
@@ -139,5 +139,28 @@ func TestSigningKeys(t *testing.T) {
 		ok(t, f.AddSigningKey(ctx, key("three")))
 		f.clock.t = morning
 		same(t, "which goes", len(must[[]domain.SigningKey](t)(f.SigningKeys(ctx))), 2)
+	})
+}
+
+// Whoever is the last to have the role that makes others stays.
+func TestTheLastOfARoleStays(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		for _, id := range []string{"one", "two"} {
+			_, _, err := f.PutClient(ctx, domain.Client{ID: id, Name: id, Created: morning})
+			ok(t, err)
+			f.assign(domain.Client{ID: id}.Principal())
+		}
+		token := domain.StaticToken{ID: "1", Name: "nightly", Hash: hashOf("1"), Created: morning, Expires: morning}
+		ok(t, f.AddStaticToken(ctx, token))
+		same(t, "one of two", must[bool](t)(f.DeleteClient(ctx, "one", "r")), true)
+		_, err := f.DeleteClient(ctx, "two", "r")
+		want(t, err, errors.Conflict)
+		same(t, "it stays", f.assigned(), []string{"airlock:two"})
+		f.assign(token.Principal())
+		same(t, "as there is another", must[bool](t)(f.DeleteClient(ctx, "two", "r")), true)
+		_, err = f.DeleteStaticToken(ctx, "1", "r")
+		want(t, err, errors.Conflict)
+		same(t, "of another role", must[bool](t)(f.DeleteStaticToken(ctx, "1", "s")), true)
 	})
 }
