@@ -53,7 +53,7 @@ type Executor struct {
 type Limits struct {
 	Memory        Bytes `yaml:"memory"`        // at least 64MiB; 2GiB
 	Threads       int   `yaml:"threads"`       // of all its processes, at least 64; 1024
-	OpenFiles     int   `yaml:"openFiles"`     // at once, in a process, at least 64; 4096
+	OpenFiles     int   `yaml:"openFiles"`     // at once, in a process, at least 64; 1024
 	WorkDirectory Bytes `yaml:"workDirectory"` // files of HOME, TMPDIR and /tmp together, at least 1MB; 25GB
 	Output        Bytes `yaml:"output"`        // of all streams together, at least 64KiB; 256MiB
 }
