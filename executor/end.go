@@ -69,7 +69,7 @@ func (j *job) bounded(end runtime.End) error {
 	case end.Limit == sandbox.Memory:
 		return errors.Because(end.Err, errors.OutOfMemory, "The script used more than %d MiB of memory, the bound for one execution, and was ended; let it hold less at a time.", l.Memory>>20)
 	case end.Limit == sandbox.WorkDirectory:
-		return errors.Because(end.Err, errors.WorkDirectoryFull, "The script had more than %d MiB in its work directory (HOME, TMPDIR and /tmp together), the bound for one execution, and was ended; let it remove what it does not need any more.", l.WorkDirectory>>20)
+		return errors.Because(end.Err, errors.WorkDirectoryFull, "The script had more than %d MiB or %d files in its work directory (HOME, TMPDIR and /tmp together), the bounds for one execution, or files that cannot be counted, and was ended; let it remove what it does not need any more.", l.WorkDirectory>>20, sandbox.MaxEntries)
 	}
 	return errors.Because(end.Err, errors.ScriptFailed, "The script reached the bound of %d threads that one execution may have; let it do with fewer.", l.Threads)
 }

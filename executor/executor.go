@@ -8,8 +8,8 @@
 package executor
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -74,11 +74,11 @@ type Config struct {
 	Node     string // this executor's name, for claims and audit
 
 	Isolation Isolation        // IsolationSandbox when ""
-	Limits    Limits           // of the sandbox; its defaults where one is 0
+	Limits    Limits           // of one execution, in the sandbox only; DefaultLimits where one is 0
 	Own       []netip.AddrPort // where Airlock itself listens: no egress policy leads there
 
 	MaxRunning int   // executions at once over all private clouds; DefaultMaxRunning when 0
-	MaxOutput  int64 // bytes of output of one execution, 16 a record included; DefaultMaxOutput when 0
+	MaxOutput  int64 // bytes of output of one execution over all streams, 16 a record included; DefaultMaxOutput when 0
 
 	Now    func() time.Time // time.Now when nil
 	Logger *slog.Logger     // discards when nil
@@ -117,9 +117,9 @@ func New(cfg Config) *Executor {
 	if cfg.MaxOutput == 0 {
 		cfg.MaxOutput = DefaultMaxOutput
 	}
-	cfg.Limits.Memory = cmp.Or(cfg.Limits.Memory, sandbox.DefaultLimits.Memory)
-	cfg.Limits.WorkDirectory = cmp.Or(cfg.Limits.WorkDirectory, sandbox.DefaultLimits.WorkDirectory)
-	cfg.Limits.Threads = cmp.Or(cfg.Limits.Threads, sandbox.DefaultLimits.Threads)
+	if limits, err := cfg.Limits.Complete(); err == nil { // else Run says so
+		cfg.Limits = limits
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -134,8 +134,15 @@ func New(cfg Config) *Executor {
 }
 
 // Run recovers what an earlier process left, and then carries out executions until ctx ends. What runs then is asked
-// to end, and killed after the grace of 5 s; Run returns when nothing is left of it. It is called once.
+// to end, and killed after the grace of 5 s; Run returns when nothing is left of it. It is called once. A bound of the
+// configuration that is too small or negative is an error.
 func (e *Executor) Run(ctx context.Context) (err error) {
+	if e.cfg.MaxRunning < 0 || e.cfg.MaxOutput < 0 {
+		return fmt.Errorf("the executor cannot run %d executions at once of %d bytes of output each", e.cfg.MaxRunning, e.cfg.MaxOutput)
+	}
+	if _, err := e.cfg.Limits.Complete(); err != nil {
+		return err
+	}
 	if e.dirs, err = workdir.Open(filepath.Join(e.cfg.Dir, "work")); err != nil {
 		return err
 	}

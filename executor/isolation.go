@@ -19,7 +19,8 @@ const (
 // to get it. Where one that is Needed is not found, the executor does not run.
 type Feature = sandbox.Feature
 
-// Limits are the bounds of one execution in the sandbox; without isolation they do not hold.
+// Limits are the bounds of one execution in the sandbox; without isolation they do not hold. Limits.Complete checks
+// them.
 type Limits = sandbox.Limits
 
 // DefaultLimits stand for what is 0 in Config.Limits.

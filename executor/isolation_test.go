@@ -241,3 +241,18 @@ func TestBoundsOfTheRoom(t *testing.T) {
 	}
 	b.wantNothingLeft(t)
 }
+
+func TestBoundsThatAreNone(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]executor.Config{
+		"files":              {Limits: executor.Limits{Files: 1}},
+		"memory":             {Limits: executor.Limits{Memory: -1}},
+		"executions at once": {MaxRunning: -1},
+		"bytes of output":    {MaxOutput: -1},
+	} {
+		config.Dir = t.TempDir()
+		if err := executor.New(config).Run(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,19 @@ import (
 	"github.com/airlock-run/airlock/executor/internal/sandbox/cgroup"
 	"github.com/airlock-run/airlock/executor/internal/sandbox/seccomp"
 	"github.com/airlock-run/airlock/executor/internal/sandbox/stage"
+	"github.com/airlock-run/airlock/executor/internal/sandbox/usage"
 )
 
-// Limits are the bounds of a room; 0 stands for the value in DefaultLimits.
+// Limits are the bounds of a room, and so of one execution; 0 stands for the value in DefaultLimits.
 type Limits struct {
-	Memory  int64 // bytes
+	// Memory is in bytes: with a control group all that the programs take, with the kernel's memory and page cache for
+	// them; without one what is resident, measured ten times a second, and shared memory whole.
+	Memory int64
+	// Threads is how many threads the programs have at once. No program can start another one.
 	Threads int
-	Files   int // open at once, in a process
-	// WorkDirectory is in bytes on disk, at least 4 KiB a file; there may be usage.MaxEntries names in it, nested
+	// Files is how many descriptors a program has open at once.
+	Files int
+	// WorkDirectory is in bytes on disk, at least 4 KiB a file; there may be MaxEntries names in it, nested
 	// usage.MaxDepth deep. It is measured ten times a second, less often where there are very many files, and once a
 	// second with the programs stopped: what a script writes in between is beyond it, a few hundred MB on a fast disk,
 	// and up to a second of writing for one that moves files about to escape. As somebody else than root, Airlock does
@@ -28,8 +34,8 @@ type Limits struct {
 	WorkDirectory int64
 }
 
-// DefaultLimits are the bounds of a room where nobody says otherwise. Go with thousands of goroutines, and pwsh, do
-// with a tenth of the threads.
+// DefaultLimits are the bounds of a room where nobody says otherwise: 2 GiB of memory, 1024 threads and files, 25 GB of
+// disk. Go with thousands of goroutines, and pwsh, do with a tenth of the threads and files.
 var DefaultLimits = Limits{Memory: 2 << 30, Threads: 1024, Files: 1024, WorkDirectory: 25e9}
 
 // Isolated is the sandbox. A room is a set of namespaces with a first process of Airlock's own (package stage): its
@@ -53,12 +59,40 @@ type Isolated struct {
 	keeping sync.WaitGroup
 }
 
+// MaxEntries is how many files and directories a work directory may have.
+const MaxEntries = usage.MaxEntries
+
+// LeastLimits are the least that a program starts with.
+var LeastLimits = Limits{Memory: 32 << 20, Threads: 16, Files: 32, WorkDirectory: 1 << 20}
+
+// Complete puts the defaults in for what is 0, and says which bound is below LeastLimits.
+func (l Limits) Complete() (Limits, error) {
+	l.Memory = cmp.Or(l.Memory, DefaultLimits.Memory)
+	l.Threads = cmp.Or(l.Threads, DefaultLimits.Threads)
+	l.Files = cmp.Or(l.Files, DefaultLimits.Files)
+	l.WorkDirectory = cmp.Or(l.WorkDirectory, DefaultLimits.WorkDirectory)
+	for _, bound := range []struct {
+		name         string
+		value, least int64
+	}{
+		{"memory", l.Memory, LeastLimits.Memory},
+		{"threads", int64(l.Threads), int64(LeastLimits.Threads)},
+		{"files", int64(l.Files), int64(LeastLimits.Files)},
+		{"work directory", l.WorkDirectory, LeastLimits.WorkDirectory},
+	} {
+		if bound.value < bound.least {
+			return l, fmt.Errorf("the limit %s is %d, and has to be at least %d", bound.name, bound.value, bound.least)
+		}
+	}
+	return l, nil
+}
+
 // NewIsolated makes the sandbox. What it needs of the kernel is what Probe says; a room lacking that does not open.
 func NewIsolated(l Limits) (*Isolated, error) {
-	l.Memory = or(l.Memory, DefaultLimits.Memory)
-	l.Threads = or(l.Threads, DefaultLimits.Threads)
-	l.Files = or(l.Files, DefaultLimits.Files)
-	l.WorkDirectory = or(l.WorkDirectory, DefaultLimits.WorkDirectory)
+	l, err := l.Complete()
+	if err != nil {
+		return nil, err
+	}
 	filter, err := seccomp.Filter()
 	if err != nil {
 		return nil, err
@@ -71,14 +105,6 @@ func NewIsolated(l Limits) (*Isolated, error) {
 	return &Isolated{
 		limits: l, boot: bootID(), filter: filter, spawner: s, groups: groups, spares: make(chan *shell), closing: make(chan struct{}),
 	}, nil
-}
-
-func or[T comparable](value, other T) T {
-	var zero T
-	if value == zero {
-		return other
-	}
-	return value
 }
 
 // Close implements Sandbox.
@@ -116,21 +142,32 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 	}
 	if sh.own {
 		layout.ID = roomID
-		for _, dir := range []string{layout.Home, layout.Tmp} {
-			if err := os.Lchown(dir, sh.user, sh.user); err != nil {
-				return nil, err
-			}
-		}
 	}
-	if err := r.writeEtc(); err != nil {
+	dir := filepath.Join(p.Dir, etc)
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, r.killAll)
 	defer stop()
-	if _, err := r.ask(stage.Make(layout)); err != nil {
+	furnished := make(chan error, 1)
+	go func() { furnished <- r.furnish(sh) }() // while the stage works
+	_, err = r.ask(stage.Make(layout))
+	if err := errors.Join(err, <-furnished); err != nil {
 		return nil, err
 	}
 	return r, ctx.Err()
+}
+
+// furnish gives the room's user its directories, and writes what is in /etc.
+func (r *isolatedRoom) furnish(sh *shell) error {
+	if sh.own {
+		for _, name := range []string{Home, Tmp} {
+			if err := os.Lchown(filepath.Join(r.place.Dir, name), sh.user, sh.user); err != nil {
+				return err
+			}
+		}
+	}
+	return r.writeEtc()
 }
 
 // enter makes a stage the room's.

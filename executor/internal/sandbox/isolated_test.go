@@ -112,3 +112,33 @@ func TestIsolatedStill(t *testing.T) {
 		t.Errorf("%v, it says %q and %+v", err, said, end)
 	}
 }
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	if l, err := (sandbox.Limits{}).Complete(); err != nil || l != sandbox.DefaultLimits {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if l, err := sandbox.LeastLimits.Complete(); err != nil || l != sandbox.LeastLimits {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for name, l := range map[string]sandbox.Limits{
+		"memory": {Memory: 1}, "threads": {Threads: -1}, "files": {Files: 31}, "work directory": {WorkDirectory: -5},
+	} {
+		if _, err := sandbox.NewIsolated(l); err == nil || !strings.Contains(err.Error(), "the limit "+name+" is ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestIsolatedLeast sees that a program runs within the least bounds.
+func TestIsolatedLeast(t *testing.T) {
+	exe := attackProgram(t)
+	s, err := sandbox.NewIsolated(sandbox.LeastLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if said, end := tryAttack(t, openRoom(t, s, exe), exe, world{Attack: "fork"}, false); !strings.Contains(said, eperm) || end.Limit != "" {
+		t.Errorf("it says %q and %+v", said, end)
+	}
+}

@@ -321,12 +321,8 @@ func isClosed(c <-chan struct{}) bool {
 // etc is the directory in the work directory that the room sees as /etc.
 const etc = "etc"
 
-// writeEtc makes /etc: names are looked up in its files only (nsswitch.conf(5)).
+// writeEtc writes the files of /etc: names are looked up in its files only (nsswitch.conf(5)).
 func (r *isolatedRoom) writeEtc() error {
-	dir := filepath.Join(r.place.Dir, etc)
-	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask
-		return err
-	}
 	for name, text := range map[string]string{
 		"hosts":         "",
 		"nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",

@@ -6,17 +6,21 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 )
@@ -394,11 +398,13 @@ func (s Suite) testRecover(t *testing.T) {
 		}
 		lines := bufio.NewReader(out)
 		readLine(t, lines)
+		children := watchChildren(t, server.Process.Pid)
 		if err := server.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = server.Wait()
-		if !s.Children { // the kernel ends a process that has no descendants, with the server
+		if !s.Children { // the kernel ends all that the server has started, with it: rooms, and what waits to be one
+			wantEnded(t, children)
 			if _, err := io.ReadAll(lines); err != nil {
 				t.Errorf("the process outlives its server: %v", err)
 			}
@@ -418,6 +424,45 @@ func (s Suite) testRecover(t *testing.T) {
 			t.Error(err)
 		}
 		out.Close()
+	}
+}
+
+// watchChildren opens the children of a process, as pidfds.
+func watchChildren(t *testing.T, pid int) (fds []int) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("%v: %d has no threads", err, pid)
+	}
+	for _, task := range tasks {
+		data, _ := os.ReadFile(task)
+		for _, child := range strings.Fields(string(data)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				if fd, err := unix.PidfdOpen(n, 0); err == nil {
+					t.Cleanup(func() { unix.Close(fd) })
+					fds = append(fds, fd)
+				}
+			}
+		}
+	}
+	return fds
+}
+
+// wantEnded waits for the end of processes, of which there has to be one.
+func wantEnded(t *testing.T, fds []int) {
+	t.Helper()
+	if len(fds) == 0 {
+		t.Error("the server has no children")
+	}
+	for _, fd := range fds {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 60_000)
+		for err == unix.EINTR {
+			n, err = unix.Poll(poll, 60_000)
+		}
+		if n != 1 {
+			t.Errorf("a process outlives its server (%v)", err)
+		}
 	}
 }
 
