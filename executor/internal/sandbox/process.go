@@ -88,7 +88,7 @@ func (r *isolatedRoom) decide(n *seccomp.Notifier, a *admission) {
 		}
 		switch {
 		case executed:
-			r.deny(c)
+			r.deny(n, c)
 			err = n.Refuse(c)
 		case c.Name == "clone":
 			err = n.Allow(c)
@@ -109,11 +109,11 @@ func (r *isolatedRoom) decide(n *seccomp.Notifier, a *admission) {
 }
 
 // deny reports a refused attempt.
-func (r *isolatedRoom) deny(c seccomp.Call) {
+func (r *isolatedRoom) deny(n *seccomp.Notifier, c seccomp.Call) {
 	r.telling.Lock()
 	defer r.telling.Unlock()
 	if r.denials++; r.denials <= MaxDenied && r.place.Denied != nil {
-		r.place.Denied(Denial{Call: c.Name, Path: c.Path(256)})
+		r.place.Denied(Denial{Call: c.Name, Path: n.Path(c, 256)})
 	}
 }
 
@@ -135,7 +135,8 @@ func (r *isolatedRoom) admit(pid int, a *admission) bool {
 func (r *isolatedRoom) boundProcess(pid int) error {
 	l := r.sandbox.limits
 	limits := map[int]int64{
-		unix.RLIMIT_NOFILE: int64(l.Files), unix.RLIMIT_NPROC: int64(l.Threads + 2*stageThreads), unix.RLIMIT_CORE: 0,
+		unix.RLIMIT_NOFILE: int64(l.Files), unix.RLIMIT_NPROC: int64(l.Threads + 2*stageThreads),
+		unix.RLIMIT_CORE:    1, // core(5): none, and with 1, other than with 0, the machine's handler is not started either
 		unix.RLIMIT_MEMLOCK: 8 << 20, unix.RLIMIT_FSIZE: beyond(l.WorkDirectory),
 	}
 	r.mu.Lock()

@@ -38,7 +38,9 @@ var capabilities = []uintptr{
 // namespaces are all that a room has of its own, beside the user namespace.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
-// newShell starts a stage in a user namespace and others.
+// newShell starts a stage in a user namespace and others. Its capabilities are good in there only. While it waits it is
+// Airlock's user still, as only that one finds the work directory; it reads nothing but the socket, and only Airlock
+// has the other end.
 func newShell(s *spawner, flags uintptr) (_ *shell, err error) {
 	sh := &shell{user: os.Getuid(), own: os.Getuid() == 0}
 	group := os.Getgid()

@@ -121,7 +121,7 @@ func (n *Notifier) answer(r response) error {
 
 // Path reads the path of an execve, at most limit bytes; "" where it cannot be read. It is what the caller's memory
 // says now, and good for a message only.
-func (c Call) Path(limit int) string {
+func (n *Notifier) Path(c Call, limit int) string {
 	if c.Name != "execve" {
 		return ""
 	}
@@ -130,10 +130,26 @@ func (c Call) Path(limit int) string {
 		return ""
 	}
 	defer mem.Close()
+	if !n.waits(c) { // the pid may be somebody else's by now
+		return ""
+	}
 	b := make([]byte, limit)
-	n, _ := mem.ReadAt(b, int64(c.path))
-	path, _, _ := bytes.Cut(b[:n], []byte{0})
+	size, _ := mem.ReadAt(b, int64(c.path))
+	path, _, _ := bytes.Cut(b[:size], []byte{0})
 	return string(path)
+}
+
+// waits says whether a call still waits for its answer.
+func (n *Notifier) waits(c Call) bool {
+	raw, err := n.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	id := c.id
+	controlErr := raw.Control(func(fd uintptr) {
+		err = control(int(fd), unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&id))
+	})
+	return controlErr == nil && err == nil
 }
 
 // Close ends Next. Calls that wait fail.
