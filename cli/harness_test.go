@@ -7,8 +7,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -110,7 +112,7 @@ var isolation = sync.OnceValue(func() executor.Isolation {
 	return executor.IsolationSandbox
 })
 
-// notIsolated is for the tests whose scripts write into a journal, or are looked for among the machine's processes.
+// notIsolated is for the tests whose scripts write into a journal; isolated_test.go has what they show in rooms.
 const notIsolated = "--isolation=none"
 
 // serveDev starts a server with its state in dir and returns when it is ready. Scripts are isolated where they can be.
@@ -300,17 +302,57 @@ func (j *journal) next(t testing.TB) line {
 	}
 }
 
-// scriptsOf lists the processes whose program lies in the server's packages.
-func scriptsOf(t testing.TB, dir string) []string {
+// scriptsOf lists the processes that execute one of the server's packages, in whatever room they are.
+func scriptsOf(t testing.TB, dir string) (found []string) {
 	t.Helper()
-	var found []string
+	type file struct{ dev, ino uint64 }
+	programs := map[file]bool{}
+	err := filepath.WalkDir(filepath.Join(dir, "packages"), func(path string, entry fs.DirEntry, err error) error {
+		var st syscall.Stat_t
+		if err == nil && entry.Type().IsRegular() && syscall.Stat(path, &st) == nil {
+			programs[file{st.Dev, st.Ino}] = true
+		}
+		return nil // what goes away meanwhile is no program
+	})
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("%v: the server has no packages", err)
+	}
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range links {
-		if exe, err := os.Readlink(link); err == nil && strings.HasPrefix(exe, filepath.Join(dir, "packages")) {
+		var st syscall.Stat_t
+		if syscall.Stat(link, &st) == nil && programs[file{st.Dev, st.Ino}] {
 			found = append(found, filepath.Dir(link))
 		}
 	}
 	return found
+}
+
+// started waits until an execution of Write-Log has said in its output that it runs.
+func (p *process) started(t testing.TB, cloud int, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	seen := errors.New("it has started")
+	err := p.follow(ctx, cloudPath(cloud)+"/scriptExecutions/"+name, true, func(r record) error {
+		if strings.HasPrefix(r.Text, "start ") {
+			return seen
+		}
+		return nil
+	})
+	if err != seen {
+		t.Fatalf("%s has not said that it runs: %v", name, err)
+	}
+}
+
+// notes are what an execution of Write-Log has written of its start and end into its output.
+func (x execution) notes() (lines []line) {
+	for _, r := range x.records {
+		var l line
+		if _, err := fmt.Sscan(r.Text, &l.what, &l.name, &l.at); err == nil {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }
 
 // stateDir is a directory for a server's state, which the server makes itself.

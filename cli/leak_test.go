@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/airlock-run/airlock/executor"
 )
 
 // canaries are the secrets of TestNothingLeaks: each has something that JSON escapes.
@@ -56,11 +58,21 @@ func reversed(s string) string {
 	return string(b)
 }
 
-// Secure parameters and persistent secrets that scripts print in every way read as [redacted] everywhere.
+// Secure parameters and persistent secrets that scripts print in every way read as [redacted] everywhere, in rooms and
+// without.
 func TestNothingLeaks(t *testing.T) {
 	t.Parallel()
-	dir, j := stateDir(t), newJournal(t)
-	p := serveDev(t, dir, notIsolated, "--package", nupkg(t, "torture"))
+	for _, how := range slices.Compact([]executor.Isolation{executor.IsolationNone, isolation()}) {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			testNothingLeaks(t, how)
+		})
+	}
+}
+
+func testNothingLeaks(t *testing.T, how executor.Isolation) {
+	dir := stateDir(t)
+	p := serveDev(t, dir, "--isolation", string(how), "--package", nupkg(t, "torture"))
 
 	// A secret that the script makes itself, kept; another one whose script fails.
 	p.put(t, 1, "make", torture(1, "New-Secret", "Name=kept", "Reversed="+reversed(canaries["kept"])))
@@ -82,8 +94,8 @@ func TestNothingLeaks(t *testing.T) {
 	}
 
 	// While a script of the package runs, it holds the kept secret: not in its arguments or environment.
-	p.put(t, 1, "hold", torture(1, "Write-Log", "File="+j.path, "Milliseconds=60000"))
-	j.next(t)
+	p.put(t, 1, "hold", torture(1, "Write-Log", "Milliseconds=60000"))
+	p.started(t, 1, "hold")
 	scripts := scriptsOf(t, dir)
 	if len(scripts) != 1 {
 		t.Fatalf("one script runs, but its processes are %v", scripts)

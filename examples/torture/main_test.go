@@ -110,6 +110,10 @@ func TestWriteLog(t *testing.T) {
 	if err != nil || len(words) != 12 || !slices.IsSorted([]string{words[2], words[5], words[8], words[11]}) || words[9] != "end" || words[10] != "b" {
 		t.Errorf("%v, the log is\n%s", err, log)
 	}
+	r, _ := succeeds(t, wire.Start{Cmdlet: "Write-Log", ExecutionName: "c"})
+	if words := strings.Fields(r.Text(wire.KindOutput)); len(words) != 6 || words[0] != "start" || words[1] != "c" || words[3] != "end" {
+		t.Errorf("without a file it writes %q", r.Records)
+	}
 }
 
 func TestWhatIsNotUTF8OrTooLarge(t *testing.T) {

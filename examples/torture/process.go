@@ -14,31 +14,35 @@ import (
 )
 
 type logParams struct {
-	File         string `description:"file to append to"`
+	File         string `airlock:"optional" description:"file to append to, and not the Output stream"`
 	Milliseconds int    `airlock:"optional" description:"time between start and end"`
 }
 
-// writeLog appends "start <execution name> <nanoseconds since 1970>" and the like for end, each in one write.
+// writeLog writes "start <execution name> <nanoseconds since 1970>" and the like for end, each in one write.
 func writeLog(ctx context.Context, x *sdk.Execution, p logParams) error {
-	f, err := os.OpenFile(p.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
+	note := func(what string) error {
+		x.Output(fmt.Sprintf("%s %s %d", what, x.Name, time.Now().UnixNano()))
+		return nil
+	}
+	if p.File != "" {
+		f, err := os.OpenFile(p.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		note = func(what string) error {
+			_, err := fmt.Fprintf(f, "%s %s %d\n", what, x.Name, time.Now().UnixNano())
+			return err
+		}
+	}
+	if err := note("start"); err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := note(f, "start", x.Name); err != nil {
-		return err
-	}
-	x.Output("started")
 	select {
 	case <-time.After(time.Duration(p.Milliseconds) * time.Millisecond):
 	case <-ctx.Done():
 	}
-	return errors.Join(note(f, "end", x.Name), context.Cause(ctx))
-}
-
-func note(f *os.File, what, name string) error {
-	_, err := fmt.Fprintf(f, "%s %s %d\n", what, name, time.Now().UnixNano())
-	return err
+	return errors.Join(note("end"), context.Cause(ctx))
 }
 
 // asChild in the environment makes the program one that somebody forgot.

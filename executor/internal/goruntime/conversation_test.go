@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/airlock-run/airlock/internal/domain"
@@ -136,7 +137,7 @@ func TestLinesOfTheLongestRecord(t *testing.T) {
 		"a\n" + long[1:] + "é": {1, domain.MaxRecord + 1}, // the host splits it
 	} {
 		host := &lengths{}
-		lines(strings.NewReader(text), domain.Output, host)
+		lines(strings.NewReader(text), domain.Output, host, new(sync.Mutex))
 		if !slices.Equal(host.all, want) {
 			t.Errorf("%d bytes became lines of %v, not %v", len(text), host.all, want)
 		}
@@ -166,7 +167,7 @@ func TestCut(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		lines(r, domain.Output, host)
+		lines(r, domain.Output, host, new(sync.Mutex))
 	}()
 	r.Cut()
 	<-done

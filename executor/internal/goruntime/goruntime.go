@@ -128,6 +128,7 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	kill := context.AfterFunc(ctx, s.process.Kill)
 	defer kill()
 	var waiting, reading sync.WaitGroup
+	var turn sync.Mutex // of those who write to h
 	waiting.Go(func() {
 		defer s.cut()
 		defer panics.To(s.giveUp)
@@ -135,14 +136,14 @@ func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	})
 	reading.Go(func() {
 		defer panics.To(s.giveUp)
-		lines(s.stdout, domain.Output, h)
+		lines(s.stdout, domain.Output, h, &turn)
 	})
 	reading.Go(func() {
 		defer panics.To(s.giveUp)
-		lines(s.stderr, domain.Error, h)
+		lines(s.stderr, domain.Error, h, &turn)
 	})
 
-	c := &conversation{rw: s.socket, start: startOf(p), host: h}
+	c := &conversation{rw: s.socket, start: startOf(p), host: inTurn{h, &turn}}
 	said := make(chan struct{})
 	waiting.Go(func() {
 		defer panics.To(s.giveUp)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -76,22 +77,40 @@ func (r *reader) Close() { _ = r.f.Close() }
 const longest = domain.MaxRecord + len("\r\n")
 
 // lines gives the lines of r to the host as records of a stream, without their ends. One that is longer than a
-// record goes on in the next, cut between two characters.
-func lines(r io.Reader, stream domain.Stream, h runtime.Host) {
+// record goes on in the next, cut between two characters. Lines that were read at once stay together: a secret of
+// several lines that the program writes at once would not be found with a record of another source among them.
+func lines(r io.Reader, stream domain.Stream, h runtime.Host, turn sync.Locker) {
 	buf := make([]byte, 0, 4<<10)
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
 		n, err := r.Read(buf[len(buf):min(cap(buf), longest)])
-		buf = writeLines(buf, len(buf), n, stream, h)
-		if err != nil {
-			if len(buf) > 0 {
+		func() {
+			turn.Lock()
+			defer turn.Unlock() // also in a panic
+			buf = writeLines(buf, len(buf), n, stream, h)
+			if err != nil && len(buf) > 0 {
 				h.Write(stream, buf)
 			}
+		}()
+		if err != nil {
 			return
 		}
 	}
+}
+
+// inTurn is a host to which several sources write.
+type inTurn struct {
+	runtime.Host
+	turn sync.Locker
+}
+
+// Write implements runtime.Host.
+func (t inTurn) Write(s domain.Stream, text []byte) {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.Host.Write(s, text)
 }
 
 // writeLines writes the whole lines of buf, of which n bytes after the first seen are new, and returns the rest.
