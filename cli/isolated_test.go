@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -95,7 +96,9 @@ func TestOneAtATimeInOrderIsolated(t *testing.T) {
 	t.Parallel()
 	wantIsolation(t)
 	const clients, each, clouds = 4, 10, 2
-	p := serveDev(t, stateDir(t), "--clouds", fmt.Sprint(clouds), "--package", nupkg(t, "torture"))
+	p := serveDev(t, stateDir(t), "--clouds", fmt.Sprint(clouds+1), "--package", nupkg(t, "torture"))
+	p.put(t, clouds+1, "beside", torture(clouds+1, "Write-Log", "Milliseconds=250000")) // while all others run
+	p.started(t, clouds+1, "beside")
 	var mu sync.Mutex
 	spans := map[string]*span{}
 	var all sync.WaitGroup
@@ -121,5 +124,13 @@ func TestOneAtATimeInOrderIsolated(t *testing.T) {
 		}
 		s.started, s.ended = lines[0].at, lines[1].at
 	}
+	if _, err := p.do(t.Context(), http.MethodPost, cloudPath(clouds+1)+"/scriptExecutions/beside/cancel", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	beside := p.ended(t, clouds+1, "beside").notes()
+	if len(beside) != 2 {
+		t.Fatalf("what ran beside them wrote %v", beside)
+	}
+	spans["beside"] = &span{cloud: clouds + 1, started: beside[0].at, ended: beside[1].at}
 	checkOrder(t, spans, clouds, 100)
 }
