@@ -98,7 +98,7 @@ func routes() []route {
 		{method: "GET", pattern: "/.well-known/jwks.json", handle: (*Server).getSigningKeys, public: true},
 		{method: "GET", pattern: "/.well-known/oauth-authorization-server", handle: (*Server).getDiscovery, public: true},
 		{method: "GET", pattern: discovery, handle: (*Server).getDiscovery, public: true},
-		{method: "GET", pattern: "/adfs/{tenant}" + discovery, handle: (*Server).getDiscovery, public: true},
+		{method: "GET", pattern: "/adfs/{tenant}" + discovery, handle: (*Server).getTenant, public: true},
 		{method: "GET", pattern: "/{tenant}" + discovery, handle: (*Server).getDiscovery, public: true},
 		{method: "GET", pattern: "/{tenant}/v2.0" + discovery, handle: (*Server).getDiscovery, public: true},
 		{method: "POST", pattern: "/{tenant}/oauth2/token", action: ownProvider + "/token/action", handle: (*Server).postToken, public: true},

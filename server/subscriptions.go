@@ -19,7 +19,7 @@ const (
 	actSubscription = "Microsoft.Resources/subscriptions"
 	actGroup        = actSubscription + "/resourceGroups"
 
-	tenant = "adfs" // an installation is one tenant; az logs in to it by this name
+	tenant = "adfs" // an installation is one tenant, by the name that makes az log in as to AD FS
 )
 
 type tenantEntry struct {

@@ -131,8 +131,11 @@ func TestDiscovery(t *testing.T) {
 		"/common/.well-known/openid-configuration":                     "/common/oauth2/v2.0/token",
 		"/" + subscription + "/v2.0/.well-known/openid-configuration/": "/" + subscription + "/oauth2/v2.0/token",
 	} {
-		d := get(path)
-		if d["issuer"] != e.https.URL || d["token_endpoint"] != e.https.URL+at || !strings.HasSuffix(d["authorization_endpoint"].(string), "/authorize") || d["jwks_uri"] != e.https.URL+"/.well-known/jwks.json" {
+		d, issuer := get(path), e.https.URL
+		if strings.HasPrefix(path, "/adfs/adfs/") { // az takes the tenant from its path
+			issuer += "/adfs"
+		}
+		if d["issuer"] != issuer || d["token_endpoint"] != e.https.URL+at || !strings.HasSuffix(d["authorization_endpoint"].(string), "/authorize") || d["jwks_uri"] != e.https.URL+"/.well-known/jwks.json" {
 			t.Errorf("%s: %v", path, d)
 		}
 	}

@@ -1,6 +1,9 @@
 package server
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+)
 
 const (
 	metadataPath = "/.well-known/oauth-protected-resource"
@@ -21,11 +24,15 @@ func (s *Server) getResourceMetadata(a *answer, _ *request) error {
 
 // getDiscovery describes the token endpoint to clients of AD FS, of Entra and of plain OpenID Connect.
 func (s *Server) getDiscovery(a *answer, r *request) error {
-	tenant := r.vars["tenant"]
-	if tenant == "" {
-		tenant = "adfs"
-	}
-	return a.send(http.StatusOK, s.issuer.Discovery(tenant))
+	return a.send(http.StatusOK, s.issuer.Discovery(cmp.Or(r.vars["tenant"], tenant)))
+}
+
+// getTenant describes the same endpoint to az, which reads one thing of it: the name of the tenant, for which it takes the
+// first segment of the issuer's path.
+func (s *Server) getTenant(a *answer, _ *request) error {
+	d := s.issuer.Discovery(tenant)
+	d["issuer"] = s.cfg.URL + "/" + tenant
+	return a.send(http.StatusOK, d)
 }
 
 // getSigningKeys answers the key set (RFC 7517) of Airlock's own tokens.
