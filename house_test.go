@@ -151,6 +151,8 @@ var revealing = map[string]string{
 	"executor/end.go":                       "changed secrets, into the sealed intent",
 	"executor/prepare.go":                   "the grant's key, into redaction line by line",
 	"internal/redact/set.go":                "values to look for",
+	"internal/seal/datakey.go":              "the data key into sealed bytes, a new master key into its file",
+	"internal/seal/keys.go":                 "the key of an execution, into sealed bytes",
 	"internal/seal/seal.go":                 "the key, into AES and HMAC",
 	"internal/seal/values.go":               "secure parameters, into sealed bytes",
 	"sdk/secret/secret.go":                  "the type itself",

@@ -108,7 +108,7 @@ New here? "airlock demo" shows the main job on a simulated private cloud and end
 	cmd.AddCommand(
 		a.demoCommand(), a.serveCommand(),
 		a.scriptPackageCommand(), a.scriptCmdletCommand(), a.scriptExecutionCommand(),
-		a.privateCloudCommand(), a.packageCommand(), a.doctorCommand(), a.roleCommand(), a.backupCommand(), a.restoreCommand(),
+		a.privateCloudCommand(), a.secretsCommand(), a.packageCommand(), a.doctorCommand(), a.roleCommand(), a.backupCommand(), a.restoreCommand(),
 		a.servicePrincipalCommand(), a.tokenCommand(),
 	)
 	return root{cmd}

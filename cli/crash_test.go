@@ -131,10 +131,16 @@ func (p *process) checkRound(t *testing.T, all []*submitted, j *journal, want ma
 	return lost
 }
 
+// dataKey opens the data key of a state directory.
+func dataKey(t *testing.T, dir string) (seal.Key, error) {
+	t.Helper()
+	return seal.DataKey(t.Context(), filepath.Join(dir, "key.sealed"), seal.Master{File: filepath.Join(dir, "key")}, false, func(seal.Key) error { return nil })
+}
+
 // checkSecrets looks into the secret store itself.
 func checkSecrets(t *testing.T, dir string, want map[string]bool) {
 	t.Helper()
-	key, err := seal.LoadOrCreate(filepath.Join(dir, "key"))
+	key, err := dataKey(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

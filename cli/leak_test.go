@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,8 @@ var canaries = map[string]string{
 	"kept":       "canary\nthree <kept>",
 	"failed":     `canary-four-"of a failure"`,
 }
+
+var noCore = regexp.MustCompile(`(?m)^Max core file size +0 +0 `)
 
 // forms are the ways in which a canary would show.
 func forms(value string) map[string]string {
@@ -108,6 +111,10 @@ func testNothingLeaks(t *testing.T, how executor.Isolation) {
 			}
 			search(t, file+" of "+process, data)
 		}
+		limits, err := os.ReadFile(filepath.Join(process, "limits"))
+		if err != nil || !noCore.Match(limits) {
+			t.Errorf("%s can leave a core dump: %v\n%s", process, err, limits)
+		}
 	}
 	if _, err := p.do(t.Context(), http.MethodPost, cloudPath(1)+"/scriptExecutions/hold/cancel", nil, nil); err != nil {
 		t.Fatal(err)
@@ -123,6 +130,9 @@ func testNothingLeaks(t *testing.T, how executor.Isolation) {
 	search(t, "the list", p.raw(t, http.MethodGet, cloudPath(1)+"/scriptExecutions"))
 
 	p.stop(t)
+	if left, err := os.ReadDir(filepath.Join(dir, "keys")); err != nil || len(left) > 0 {
+		t.Errorf("of executions that have ended there are still keys: %v, %v", left, err)
+	}
 	search(t, "the server's log", []byte(p.log.String()))
 	searchFiles(t, dir)
 }

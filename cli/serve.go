@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -151,6 +152,9 @@ func (a *app) stateHome() string {
 }
 
 func (a *app) serve(ctx context.Context, cfg installationConfig, push []string) (err error) {
+	if err := noCoreDumps(); err != nil {
+		return err
+	}
 	i, err := install(ctx, cfg)
 	if err != nil {
 		return err
@@ -175,4 +179,10 @@ func (a *app) serve(ctx context.Context, cfg installationConfig, push []string) 
 			i.endpoint, len(i.clouds), i.path("dev.env"))
 		return err
 	})
+}
+
+// noCoreDumps sees to it that no memory of the server or of a script, in which there are secrets, ever lies on the disk
+// (setrlimit(2); what they start inherits it).
+func noCoreDumps() error {
+	return syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 }

@@ -37,7 +37,8 @@ import (
 //
 //	airlock.db   state                     packages/  packages by digest
 //	key          the master key            secrets/   persistent secrets
-//	key.check    by which it is known      work/      work directories of executions
+//	key.sealed   the data key              work/      work directories of executions
+//	key.check    by which that is known    keys/      keys of executions that have not ended
 //	server.pem   certificate and key       audit.log  audit events, a JSON line each
 //	ca.pem       authority of the server   token      for development: the bearer token
 //	dev.env      for development: how to talk to the server, there as long as it is ready
@@ -49,6 +50,7 @@ type installation struct {
 	clouds   simulated
 
 	store    *store.Store
+	keys     *seal.Keys
 	packages *packages.Repository
 	secrets  *secrets.File
 	executor *executor.Executor
@@ -84,15 +86,19 @@ func (i *installation) open(ctx context.Context) (err error) {
 	if err := i.openDir(); err != nil {
 		return err
 	}
-	key, err := i.loadKey()
+	key, err := i.loadKey(ctx)
 	if err != nil {
 		return err
 	}
-	if i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log}); err != nil {
+	if i.keys, err = seal.OpenKeys(i.path("keys"), key.Derive("keys of executions")); err != nil {
+		return err
+	}
+	i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log, Ended: i.forget})
+	if err != nil {
 		return err
 	}
 	// From here on the directory is this process's.
-	if err := errors.Join(i.removeEnv(), durable.RemoveTemporary(i.dir)); err != nil {
+	if err := errors.Join(i.removeEnv(), durable.RemoveTemporary(i.dir), i.keys.Sweep(i.unended(ctx))); err != nil {
 		return err
 	}
 	if i.packages, err = packages.Open(i.path("packages"), i.store); err != nil {
@@ -128,26 +134,32 @@ func (i *installation) openDir() error {
 	return nil
 }
 
-// loadKey reads the master key from where the configuration says, and holds it to key.check, so that a wrong one is
-// told before anything is sealed with it.
-func (i *installation) loadKey() (key seal.Key, err error) {
-	from := i.cfg.MasterKey
-	if name := from.Environment; name != "" {
-		if key, err = seal.ParseKey(secret.New(i.cfg.getenv(name))); err != nil {
-			return key, errors.Because(err, errors.Usage, "The environment variable %s (masterKey.environment) cannot be used. %s", name, errors.For(err, "").Message)
-		}
-	} else if key, err = seal.LoadOrCreate(cmp.Or(from.File, i.path("key"))); err != nil {
-		return key, err
+// loadKey opens the data key with the master key, and holds it to key.check, so that a wrong one is told before anything
+// is sealed with it.
+func (i *installation) loadKey(ctx context.Context) (seal.Key, error) {
+	_, err := os.Lstat(i.path("airlock.db"))
+	fresh := errors.Is(err, os.ErrNotExist)
+	return seal.DataKey(ctx, i.path("key.sealed"), master(i.cfg.MasterKey, i.dir, i.cfg.getenv), fresh, i.checkKey)
+}
+
+// master is where the configuration says that the master key is.
+func master(c config.MasterKey, state string, getenv func(string) string) seal.Master {
+	if c.Environment == "" && len(c.Command) == 0 {
+		return seal.Master{File: cmp.Or(c.File, filepath.Join(state, "key"))}
 	}
+	return seal.Master{Environment: c.Environment, Command: c.Command, Getenv: getenv}
+}
+
+func (i *installation) checkKey(key seal.Key) error {
 	is := fmt.Appendf(nil, "%x\n", key.Digest([]byte("the master key of this state")))
-	err = durable.CreateFile(i.path("key.check"), is)
+	err := durable.CreateFile(i.path("key.check"), is)
 	if errors.Is(err, os.ErrExist) {
 		var was []byte
 		if was, err = durable.ReadPrivate(i.path("key.check"), 1<<10); err == nil && !bytes.Equal(was, is) {
-			return key, errors.Newf(errors.Usage, "The master key is not the one that the state in %s was made with: start Airlock with the key that it had before.", i.dir)
+			return errors.Newf(errors.Usage, "The master key is not the one that the state in %s was made with, or key.sealed is missing there: start Airlock with the files that it had before.", i.dir)
 		}
 	}
-	return key, err
+	return err
 }
 
 func (i *installation) openAudit() (err error) {
@@ -161,12 +173,11 @@ func (i *installation) openAudit() (err error) {
 // join makes executor and server.
 func (i *installation) join(key seal.Key) {
 	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
-	parameters := key.Derive("secure parameters")
 	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv}
 	limits := i.cfg.Limits
 	i.executor = executor.New(executor.Config{
 		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(clouds, events, i.log),
-		Key: parameters, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
+		Keys: i.keys, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
 		Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
 		Limits: executor.Limits{
 			Memory: int64(limits.Memory), Threads: limits.Threads, Files: limits.OpenFiles, WorkDirectory: int64(limits.WorkDirectory),
@@ -174,7 +185,7 @@ func (i *installation) join(key seal.Key) {
 		MaxRunning: i.cfg.Executor.Concurrency, MaxOutput: int64(limits.Output),
 	})
 	i.server = server.New(server.Config{
-		Store: i.store, Packages: i.packages, Sealer: sealer{parameters, key.Derive("body digests")},
+		Store: i.store, Packages: i.packages, Sealer: sealer{i.keys, i.forget, key.Derive("body digests")},
 		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
 		Authenticator: server.NewStaticToken(i.token), Providers: i.providers(), Audit: events, Logger: i.log,
 		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
@@ -280,11 +291,39 @@ func (i *installation) Close() error {
 	return errors.Join(errs...)
 }
 
-// sealer keeps secure parameters and the digests of bodies under keys of their own.
-type sealer struct{ parameters, bodies seal.Key }
+// forget destroys the key of an execution that has ended. What fails is done at the next start.
+func (i *installation) forget(id string) {
+	if err := i.keys.Destroy(id); err != nil {
+		i.log.Error("the key of an execution that has ended is left", "execution", id, "error", err)
+	}
+}
+
+// unended says of an execution whether it has not come to its end.
+func (i *installation) unended(ctx context.Context) func(id string) (bool, error) {
+	return func(id string) (bool, error) {
+		x, err := i.store.ExecutionByID(ctx, id)
+		if errors.Has(err, errors.ResourceNotFound) {
+			return false, nil
+		}
+		return !x.State.Final(), err
+	}
+}
+
+// sealer keeps secure parameters under a key of their execution's, and the digests of bodies under one of their own.
+type sealer struct {
+	keys   *seal.Keys
+	forget func(id string)
+	bodies seal.Key
+}
 
 func (s sealer) SealValues(executionID string, values domain.SecureValues) ([]byte, error) {
-	return seal.SealValues(s.parameters, executionID, values)
+	key, err := s.keys.Make(executionID)
+	if err != nil {
+		return nil, err
+	}
+	return seal.SealValues(key, executionID, values)
 }
+
+func (s sealer) Discard(executionID string) { s.forget(executionID) }
 
 func (s sealer) Digest(b []byte) []byte { return s.bodies.Digest(b) }

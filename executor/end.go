@@ -213,11 +213,19 @@ func (e *Executor) sealIntent(id string, in intent) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.cfg.Key.Seal(data, intentOf(id))
+	key, err := e.cfg.Keys.Make(id)
+	if err != nil {
+		return nil, err
+	}
+	return key.Seal(data, intentOf(id))
 }
 
 func (e *Executor) openIntent(id string, sealed []byte) (in intent, err error) {
-	data, err := e.cfg.Key.Open(sealed, intentOf(id))
+	key, err := e.cfg.Keys.Get(id)
+	var data []byte
+	if err == nil {
+		data, err = key.Open(sealed, intentOf(id))
+	}
 	if err == nil {
 		err = json.Unmarshal(data, &in)
 	}

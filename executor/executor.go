@@ -57,6 +57,12 @@ type Secrets interface {
 	Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error
 }
 
+// Keys has a key for each execution. Somebody else destroys it when the execution has ended.
+type Keys interface {
+	Make(id string) (seal.Key, error) // the one that there is, else a new one
+	Get(id string) (seal.Key, error)
+}
+
 // Sessions opens the sessions of an execution; they end with ctx.
 type Sessions interface {
 	Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error)
@@ -68,7 +74,7 @@ type Config struct {
 	Packages Packages
 	Secrets  Secrets
 	Sessions Sessions
-	Key      seal.Key // the one that secure parameters were sealed with (seal.SealValues)
+	Keys     Keys // with which secure parameters were sealed (seal.SealValues), and the intent is
 	Audit    audit.Writer
 	Dir      string // for work directories; of this executor alone, and made if missing
 	Node     string // this executor's name, for claims and audit

@@ -91,6 +91,7 @@ type home struct {
 	store   *store.Store
 	secrets *secrets.File
 	key     seal.Key
+	keys    *seal.Keys
 	trail   *trail
 	config  executor.Config
 	log     *logs
@@ -124,11 +125,15 @@ func openHome(dir, pkg string) (*home, error) {
 	if h.secrets, err = secrets.OpenFile(filepath.Join(dir, "secrets"), h.key.Derive("secrets")); err != nil {
 		return nil, err
 	}
-	if h.store, err = store.Open(context.Background(), store.Config{Path: filepath.Join(dir, "state.db"), Key: h.key.Derive("output")}); err != nil {
+	if h.keys, err = seal.OpenKeys(filepath.Join(dir, "executions"), h.key); err != nil {
+		return nil, err
+	}
+	ended := func(id string) { _ = h.keys.Destroy(id) }
+	if h.store, err = store.Open(context.Background(), store.Config{Path: filepath.Join(dir, "state.db"), Key: h.key.Derive("output"), Ended: ended}); err != nil {
 		return nil, err
 	}
 	h.config = executor.Config{
-		Store: h.store, Packages: laidOut(pkg), Secrets: h.secrets, Key: h.key, Audit: h.trail, Node: "test",
+		Store: h.store, Packages: laidOut(pkg), Secrets: h.secrets, Keys: h.keys, Audit: h.trail, Node: "test",
 		Sessions: sessions.New(upstream{}, h.trail, slog.New(slog.DiscardHandler)),
 		Dir:      filepath.Join(dir, "executor"), Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
 		Isolation: executor.IsolationNone, // the scripts of these tests write where the test reads
@@ -231,8 +236,11 @@ func execution(n int, name, cmdlet string, parameters ...string) domain.Executio
 // secure gives an execution a secure parameter.
 func (h *home) secure(x *domain.Execution, name, value string) error {
 	x.Parameters = append(x.Parameters, domain.Parameter{Name: name, Type: manifest.SecureString, Secure: true})
-	var err error
-	x.Sealed, err = seal.SealValues(h.key, x.ID, domain.SecureValues{"secret": {Password: secret.New(value)}})
+	key, err := h.keys.Make(x.ID)
+	if err != nil {
+		return err
+	}
+	x.Sealed, err = seal.SealValues(key, x.ID, domain.SecureValues{"secret": {Password: secret.New(value)}})
 	return err
 }
 

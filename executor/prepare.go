@@ -63,7 +63,7 @@ func (j *job) markUpdating(p *runtime.Prepared) error {
 // openSecrets opens the secure parameters and reads the package's persistent secrets, and sees to it that none of them
 // is shown.
 func (j *job) openSecrets(p *runtime.Prepared) (err error) {
-	if p.Secure, err = seal.OpenValues(j.cfg.Key, j.Execution.ID, j.Execution.Sealed); err != nil {
+	if p.Secure, err = j.secure(); err != nil {
 		return err
 	}
 	for name, v := range p.Secure {
@@ -81,6 +81,18 @@ func (j *job) openSecrets(p *runtime.Prepared) (err error) {
 	}
 	p.Secrets = j.held
 	return nil
+}
+
+// secure opens the secure parameters.
+func (j *job) secure() (domain.SecureValues, error) {
+	if len(j.Execution.Sealed) == 0 {
+		return nil, nil
+	}
+	key, err := j.cfg.Keys.Get(j.Execution.ID)
+	if err != nil {
+		return nil, errors.Because(err, errors.SecretStoreFailed, "The key of the secure parameters is not to be had; submit the execution again under another name.")
+	}
+	return seal.OpenValues(key, j.Execution.ID, j.Execution.Sealed)
 }
 
 // hide keeps a secret value out of sight from now on, or remembers its name for the warning that it cannot.

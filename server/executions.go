@@ -54,7 +54,11 @@ func (s *Server) putExecution(a *answer, r *request) error {
 		return err
 	}
 	x.Name, x.BodyDigest = name, digest
+	id := x.ID
 	x, created, err := s.cfg.Store.Submit(r.Context(), x)
+	if !created {
+		s.cfg.Sealer.Discard(id)
+	}
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ type Secrets interface {
 // compared without being kept.
 type Sealer interface {
 	SealValues(executionID string, values domain.SecureValues) ([]byte, error)
+	Discard(executionID string) // what was sealed is not needed: there is no such execution
 	Digest(b []byte) []byte
 }
 

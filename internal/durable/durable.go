@@ -147,3 +147,20 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// LockDir keeps all others that call it for the directory waiting, in this process and in others, until unlock is called
+// or the process ends (flock(2)).
+func LockDir(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for err = syscall.EINTR; err == syscall.EINTR; {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return func() { f.Close() }, nil
+}

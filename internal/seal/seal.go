@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -69,21 +70,13 @@ func LoadOrCreate(path string) (Key, error) {
 	if err := durable.PrivateDir(filepath.Dir(path)); err != nil {
 		return Key{}, errors.Because(err, errors.Usage, "The directory of the key file cannot be used: %v.", err)
 	}
-	data, err := durable.ReadPrivate(path, keySize)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		err = durable.CreateFile(path, []byte(NewKey().secret.Reveal()))
 		if err != nil && !errors.Is(err, fs.ErrExist) { // somebody else may have made it just now
 			return Key{}, errors.Because(err, errors.Usage, "The key file cannot be made: %v.", err)
 		}
-		data, err = durable.ReadPrivate(path, keySize)
 	}
-	if err == nil && len(data) != keySize {
-		err = fmt.Errorf("%s has %d bytes, not %d", path, len(data), keySize)
-	}
-	if err != nil {
-		return Key{}, errors.Because(err, errors.Usage, "The key file cannot be used: %v. Without the right key what was sealed with it is lost: put it back from a copy.", err)
-	}
-	return keyOf(data), nil
+	return load(path)
 }
 
 // ParseKey reads a key from its base64 form (RFC 4648, section 4), as an environment variable holds it.

@@ -95,6 +95,6 @@ func remove(t *tx, h holding, now time.Time) error {
 	if h.state == domain.Pending {
 		waiting = -1
 	}
-	t.changed, t.work, t.tidy = append(t.changed, h.id), true, true
+	t.changed, t.ended, t.work, t.tidy = append(t.changed, h.id), append(t.ended, h.id), true, true
 	return updateLane(t, h.cloud, waiting)
 }

@@ -179,6 +179,6 @@ func end(t *tx, h holding, o domain.Outcome, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	t.changed, t.tidy = append(t.changed, h.id), t.tidy || h.sealed
+	t.changed, t.ended, t.tidy = append(t.changed, h.id), append(t.ended, h.id), t.tidy || h.sealed
 	return endOperation(t, h.id, o.State, f, now)
 }

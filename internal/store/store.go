@@ -35,6 +35,7 @@ type Config struct {
 	Now       func() time.Time // time.Now when nil
 	Logger    *slog.Logger     // of what goes on in the background; discards when nil
 	MaxQueued int              // executions that may wait per private cloud, 1000 when 0
+	Ended     func(id string)  // told of each execution that is final or gone, before anybody is woken; a repetition does no harm
 }
 
 // Store is the state of one Airlock. All methods can be called from any goroutine.
@@ -44,6 +45,7 @@ type Store struct {
 	now       func() time.Time
 	log       *slog.Logger
 	maxQueued int
+	ended     func(id string)
 
 	lock      *os.File
 	writerDB  *sql.DB
@@ -60,7 +62,7 @@ type Store struct {
 // Open opens the state file, makes it where there is none, and brings its schema up to date. A file that another
 // process has open, that a newer version wrote or that is no state file is a Conflict.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{path: cfg.Path, key: cfg.Key, now: cfg.Now, log: cfg.Logger, maxQueued: cfg.MaxQueued}
+	s := &Store{path: cfg.Path, key: cfg.Key, now: cfg.Now, log: cfg.Logger, maxQueued: cfg.MaxQueued, ended: cfg.Ended}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -97,9 +99,14 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// committed wakes whoever waits for what a group of writes has changed.
+// committed wakes whoever waits for what a group of writes has changed. What an end destroys is destroyed before.
 func (s *Store) committed(jobs []*job) {
 	for _, j := range jobs {
+		if s.ended != nil {
+			for _, id := range j.tx.ended {
+				s.ended(id)
+			}
+		}
 		s.watchers.wake(j.tx.changed, j.tx.work)
 		if j.tx.tidy {
 			s.tidier.wake()

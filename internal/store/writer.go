@@ -15,6 +15,7 @@ const groupMost = 128
 type tx struct {
 	view
 	changed []string // executions about which something changed
+	ended   []string // executions that are final now, or gone
 	work    bool     // something can be claimed
 	tidy    bool     // something was removed that must not stay in the file or its log
 }

@@ -28,11 +28,12 @@ const (
 	database   = "airlock.db"
 	secretsDir = "secrets"
 	contentDir = "packages/content"
+	keysDir    = "keys" // of executions that have not ended
 )
 
-// single are the files of a state directory that may be there: the master key, the bearer token of serve --dev, the
+// single are the files of a state directory that may be there: the master key, the data key and its check, the bearer token of serve --dev, the
 // certificate that a server has made for itself.
-var single = []string{"key", "key.check", "token", "server.pem"}
+var single = []string{"key", "key.sealed", "key.check", "token", "server.pem"}
 
 // kind is a kind of file in a backup.
 type kind struct {
@@ -42,8 +43,9 @@ type kind struct {
 
 var kinds = []kind{
 	{regexp.MustCompile(`^airlock\.db$`), 0},
-	{regexp.MustCompile(`^(key|key\.check|token|server\.pem)$`), 64 << 10},
+	{regexp.MustCompile(`^(key|key\.sealed|key\.check|token|server\.pem)$`), 64 << 10},
 	{regexp.MustCompile(`^secrets/[a-z0-9_][a-z0-9_.-]{0,99}\.[0-9a-f]{64}\.json$`), 64 << 20},
+	{regexp.MustCompile(`^keys/[0-9a-f-]{1,64}$`), 1 << 10},
 	{regexp.MustCompile(`^packages/content/[0-9a-f]{64}\.nupkg$`), 4 << 30},
 }
 

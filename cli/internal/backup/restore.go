@@ -237,7 +237,7 @@ func place(m Manifest, staged, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, d := range []string{secretsDir, filepath.Dir(contentDir), contentDir} {
+	for _, d := range []string{secretsDir, keysDir, filepath.Dir(contentDir), contentDir} {
 		if err := durable.SyncDir(filepath.Join(staged, d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

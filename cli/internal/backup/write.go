@@ -87,6 +87,9 @@ func (w *writer) stage() error {
 	if err != nil {
 		return err
 	}
+	if err := w.stageKeys(); err != nil {
+		return err
+	}
 	schema, err := store.Check(w.ctx, filepath.Join(w.staged, database))
 	if err != nil {
 		return err
@@ -98,7 +101,8 @@ func (w *writer) stage() error {
 // stageState copies secrets and database so that they agree, or says errChanged: see the package's comment.
 func (w *writer) stageState() error {
 	from, to := filepath.Join(w.dir, secretsDir), filepath.Join(w.staged, secretsDir)
-	if err := errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o700)); err != nil {
+	keys := filepath.Join(w.staged, keysDir)
+	if err := errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o700), os.RemoveAll(keys), os.Mkdir(keys, 0o700)); err != nil {
 		return err
 	}
 	before, err := look(from)
@@ -119,8 +123,46 @@ func (w *writer) stageState() error {
 		if err == nil && after.stamp != before.stamp {
 			err = errChanged
 		}
+		if err == nil {
+			err = copyKeys(filepath.Join(w.dir, keysDir), keys)
+		}
 		return err
 	})
+}
+
+// copyKeys copies the keys of executions. One that ends meanwhile takes its key along: what was sealed with it opens no
+// more, and in the backup the execution fails where it goes on.
+func copyKeys(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !allowed(keysDir+"/"+e.Name(), 0) {
+			continue // one that is being written
+		}
+		err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// stageKeys copies the single files, of which master key and data key fit together: a rotation waits meanwhile.
+func (w *writer) stageKeys() error {
+	unlock, err := durable.LockDir(w.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, name := range single {
+		err := copyFile(filepath.Join(w.dir, name), filepath.Join(w.staged, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // looked is what a look at the directory of secrets sees. Two looks see the same only if nothing was put there, replaced
@@ -187,11 +229,11 @@ func (w *writer) describe() error {
 		return err
 	}
 	for _, name := range single {
-		if err := w.add(name, filepath.Join(w.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := w.add(name, filepath.Join(w.staged, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	for dir, root := range map[string]string{secretsDir: w.staged, contentDir: w.dir} {
+	for dir, root := range map[string]string{secretsDir: w.staged, keysDir: w.staged, contentDir: w.dir} {
 		entries, err := os.ReadDir(filepath.Join(root, dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

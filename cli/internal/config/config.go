@@ -65,11 +65,15 @@ type Issuer struct {
 	Audiences []string `yaml:"audiences"` // of which a token's aud must have one
 }
 
-// MasterKey says where the master key is: in one of the two, else in the state directory, where it is made at the first
+// MasterKey says where the master key is: in one of the three, else in the state directory, where it is made at the first
 // start. A backup holds the key only where it lies in the state directory.
 type MasterKey struct {
 	File        string `yaml:"file"`        // 32 bytes, absolute, closed to others; made where it is missing
 	Environment string `yaml:"environment"` // name of a variable that has the 32 bytes in base64
+
+	// Program and arguments, run once at start: it prints the 32 bytes in base64 within 30 s, as the client of a key
+	// management service does.
+	Command []string `yaml:"command"`
 }
 
 // Log says what is logged.
@@ -197,8 +201,11 @@ func (c *Config) check() error {
 	if err := c.checkPrincipals(); err != nil {
 		return err
 	}
-	if c.MasterKey.File != "" && c.MasterKey.Environment != "" {
-		return wrong("masterKey", "is in a file or in the environment, not in both")
+	if m := c.MasterKey; m.File != "" && m.Environment != "" || len(m.Command) > 0 && m.File+m.Environment != "" {
+		return wrong("masterKey", "is in a file, in the environment or a command's output: name one of them")
+	}
+	if m := c.MasterKey; len(m.Command) > 0 && !filepath.IsAbs(m.Command[0]) {
+		return wrong("masterKey.command", "must begin with the absolute path of a program")
 	}
 	if e := c.MasterKey.Environment; e != "" && !environment.MatchString(e) {
 		return wrong("masterKey.environment", "must be the name of a variable, such as AIRLOCK_MASTER_KEY (and never the key itself)")

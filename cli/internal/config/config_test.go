@@ -43,7 +43,7 @@ func TestTheExample(t *testing.T) {
 	if err := decode([]byte(all), &both, lines); err != nil {
 		t.Fatalf("with all keys set: %v", err)
 	}
-	c, err = Parse("all", []byte(regexp.MustCompile(`(?m)^  environment: .*$`).ReplaceAllString(all, "")))
+	c, err = Parse("all", []byte(regexp.MustCompile(`(?m)^  (environment|command): .*$`).ReplaceAllString(all, "")))
 	if err != nil {
 		t.Fatalf("with all keys set: %v", err)
 	}
@@ -123,7 +123,7 @@ func TestWhatIsWrong(t *testing.T) {
 		"issuers:\n  - name: corp\n    url: https://x":                    "issuers[0].audiences needs at least one",
 		issuer + "providers: [other:x]":                                   "line 5: providers[0] is the name of an issuer (airlock, token, corp), a colon and an id",
 		issuer + "providers: [\"corp:\"]":                                 "providers[0] is the name of an issuer",
-		"masterKey:\n  file: /k\n  environment: K":                        "line 1: masterKey is in a file or in the environment, not in both",
+		"masterKey:\n  file: /k\n  environment: K":                        "line 1: masterKey is in a file, in the environment or a command's output: name one of them",
 		"masterKey:\n  environment: a-b":                                  "masterKey.environment must be the name of a variable",
 		"log:\n  level: loud":                                             `log.level is one of debug, info, warn, error, not "loud"`,
 		"audit:\n  file: audit.log":                                       "audit.file must be an absolute path",

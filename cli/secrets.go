@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/airlock-run/airlock/cli/internal/config"
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/internal/seal"
+)
+
+func (a *app) secretsCommand() *cobra.Command {
+	return group("secrets", "Persistent secrets of packages, and the master key", a.secretsRotateKey())
+}
+
+func (a *app) secretsRotateKey() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rotate-key",
+		Short: "Replace the master key of a server on this machine",
+		Long: `Replace the master key. It opens one file, key.sealed, which holds the key of everything else; that file alone is sealed
+anew, in one step, so the server can run meanwhile and nothing is lost. The old master key opens nothing any more.
+
+A key in a file is made new, and takes the old one's place. For a key elsewhere (masterKey.environment or masterKey.command)
+make the new one there, name it with --to-environment or --to-command, and change the configuration before the next start.
+The same moves the key from one place to another. Run it as the user that the server runs as.`,
+		Args: cobra.NoArgs,
+	}
+	state := addStateFlags(cmd)
+	var to config.MasterKey
+	cmd.Flags().StringVar(&to.File, "to-file", "", "move to the key in this file, which must be there unless it is the one in use")
+	cmd.Flags().StringVar(&to.Environment, "to-environment", "", "move to the key in this environment variable, in base64")
+	cmd.Flags().StringArrayVar(&to.Command, "to-command", nil, "move to the key that this program prints, in base64; repeated for each of its arguments")
+	cmd.MarkFlagsMutuallyExclusive("to-file", "to-environment", "to-command")
+	cmd.RunE = does(func(ctx context.Context, _ []string) error {
+		dir, err := state.dir(a)
+		if err != nil {
+			return err
+		}
+		var in config.MasterKey
+		if state.config != "" {
+			c, err := config.Load(state.config)
+			if err != nil {
+				return err
+			}
+			in = c.MasterKey
+		}
+		from, target := master(in, dir, a.getenv), master(to, dir, a.getenv)
+		if moved := to.File != "" || to.Environment != "" || len(to.Command) > 0; !moved {
+			if from.File == "" {
+				return errors.Newf(errors.Usage, "The master key is in %s, where Airlock cannot change it: make a new one beside it and name that with --to-environment or --to-command.", from)
+			}
+			target = from
+		}
+		if target.File != "" {
+			if target.File, err = filepath.Abs(target.File); err != nil {
+				return err
+			}
+		}
+		if err := seal.Rotate(ctx, filepath.Join(dir, "key.sealed"), from, target); err != nil {
+			return err
+		}
+		if target.File == from.File && from.File != "" {
+			_, err = fmt.Fprintf(a.stdout, "the master key in %s is a new one; copies of the old one open nothing any more\n", from)
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "the master key is now the one in %s: say so in the configuration before the next start; the old one in %s opens nothing any more\n", target, from)
+		return err
+	})
+	return cmd
+}
