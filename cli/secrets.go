@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -13,7 +16,55 @@ import (
 )
 
 func (a *app) secretsCommand() *cobra.Command {
-	return group("secrets", "Persistent secrets of packages, and the master key", a.secretsRotateKey())
+	return group("secrets", "Persistent secrets of packages, and the master key",
+		a.secretsList(), a.secretsDelete(), a.secretsRotateKey())
+}
+
+func (a *app) secretsList() *cobra.Command {
+	var cloud cloudFlags
+	cmd := &cobra.Command{
+		Use:   "list PACKAGE",
+		Short: "List the names of a package's persistent secrets",
+		Long:  "List the names of a package's persistent secrets in a private cloud, which of its versions wrote each, and when. Nobody is told the values.",
+		Args:  cobra.ExactArgs(1),
+	}
+	addCloudFlags(cmd, &cloud)
+	cmd.RunE = does(func(ctx context.Context, args []string) error {
+		c, path, err := a.open(cloud)
+		if err != nil {
+			return err
+		}
+		list, err := c.list(ctx, path+"/persistentSecrets/"+url.PathEscape(args[0]))
+		if err != nil {
+			return err
+		}
+		return a.printResources(list, []string{"NAME", "VERSION", "CHANGED"}, func(r resource) ([]string, error) {
+			var p struct{ PackageVersion, Changed string }
+			err := json.Unmarshal(r.Properties, &p)
+			return []string{r.Name, p.PackageVersion, p.Changed}, err
+		})
+	})
+	return cmd
+}
+
+func (a *app) secretsDelete() *cobra.Command {
+	var cloud cloudFlags
+	cmd := &cobra.Command{
+		Use:   "delete PACKAGE NAME",
+		Short: "Delete a persistent secret of a package",
+		Long:  "Delete a persistent secret of a package in a private cloud. An execution that runs has read it already, and may write it again.",
+		Args:  cobra.ExactArgs(2),
+	}
+	addCloudFlags(cmd, &cloud)
+	cmd.RunE = does(func(ctx context.Context, args []string) error {
+		c, path, err := a.open(cloud)
+		if err != nil {
+			return err
+		}
+		_, err = c.do(ctx, http.MethodDelete, path+"/persistentSecrets/"+url.PathEscape(args[0])+"/"+url.PathEscape(args[1]), nil, nil)
+		return err
+	})
+	return cmd
 }
 
 func (a *app) secretsRotateKey() *cobra.Command {

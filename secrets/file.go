@@ -96,14 +96,14 @@ func (f *File) Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[
 }
 
 // List says which secrets a package has in a private cloud, in the order of their names.
-func (f *File) List(ctx context.Context, cloud domain.CloudID, pkg string) ([]Info, error) {
+func (f *File) List(ctx context.Context, cloud domain.CloudID, pkg string) ([]domain.PersistentSecret, error) {
 	c, err := f.read(ctx, cloud, pkg)
 	if err != nil {
 		return nil, err
 	}
-	infos := make([]Info, 0, len(c.Secrets))
+	infos := make([]domain.PersistentSecret, 0, len(c.Secrets))
 	for _, e := range c.Secrets {
-		infos = append(infos, Info{e.Name, e.Version, e.Changed})
+		infos = append(infos, domain.PersistentSecret{Name: e.Name, Version: e.Version, Changed: e.Changed})
 	}
 	return sorted(infos), nil
 }

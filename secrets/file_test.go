@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/seal"
 	"github.com/airlock-run/airlock/secrets"
@@ -258,7 +259,7 @@ func TestFileOfVersion1(t *testing.T) {
 		m["version"], m["digest"] = 1, key.Digest(seal.Associated(parts...))
 	})
 	secretstest.Expect(t, s, cloud, "P", "one", "canary-one", "two", "canary-two")
-	if infos, err := s.List(t.Context(), cloud, "P"); err != nil || len(infos) != 2 || infos[0] != (secrets.Info{Name: "one"}) {
+	if infos, err := s.List(t.Context(), cloud, "P"); err != nil || len(infos) != 2 || infos[0] != (domain.PersistentSecret{Name: "one"}) {
 		t.Errorf("listed are %v, %v", infos, err)
 	}
 	if err := s.Write(t.Context(), cloud, "P", "2.0.0", secretstest.Set("two", "changed")); err != nil {

@@ -88,7 +88,7 @@ func newKeyVault(address string, credential azcore.TokenCredential, transport po
 
 // found is a secret as it lies in the vault.
 type found struct {
-	Info
+	domain.PersistentSecret
 	value secret.Text
 }
 
@@ -106,14 +106,14 @@ func (v *KeyVault) Read(ctx context.Context, cloud domain.CloudID, pkg string) (
 }
 
 // List is File.List.
-func (v *KeyVault) List(ctx context.Context, cloud domain.CloudID, pkg string) ([]Info, error) {
+func (v *KeyVault) List(ctx context.Context, cloud domain.CloudID, pkg string) ([]domain.PersistentSecret, error) {
 	all, err := v.all(ctx, cloud, pkg)
 	if err != nil {
 		return nil, err
 	}
-	infos := make([]Info, 0, len(all))
+	infos := make([]domain.PersistentSecret, 0, len(all))
 	for _, f := range all {
-		infos = append(infos, f.Info)
+		infos = append(infos, f.PersistentSecret)
 	}
 	return sorted(infos), nil
 }

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/internal/domain"
@@ -31,13 +30,6 @@ const (
 	// MaxNames is the most secrets that a package has.
 	MaxNames = 256
 )
-
-// Info is what is known of a secret beside its value.
-type Info struct {
-	Name    string    // in the case in which it was stored first
-	Version string    // the package's version that wrote it last; "" where that was none
-	Changed time.Time // when it was written last, in UTC; zero where that is not known
-}
 
 var packageForm = regexp.MustCompile(`^[a-z0-9_][a-z0-9_.-]{0,99}$`)
 
@@ -99,7 +91,9 @@ func bounded(n int) error {
 }
 
 // sorted puts infos in the order of their names.
-func sorted(infos []Info) []Info {
-	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+func sorted(infos []domain.PersistentSecret) []domain.PersistentSecret {
+	slices.SortFunc(infos, func(a, b domain.PersistentSecret) int {
+		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	})
 	return infos
 }

@@ -75,6 +75,8 @@ Microsoft.AVS/privateClouds/write                                        .      
 Microsoft.AVS/privateClouds/delete                                       .      .        . . .     provider
 Microsoft.AVS/privateClouds/secrets/write                                .      .        . . .     provider
 Microsoft.AVS/privateClouds/secrets/delete                               .      .        . . .     provider
+Microsoft.AVS/privateClouds/persistentSecrets/read                       reader operator . . owner provider
+Microsoft.AVS/privateClouds/persistentSecrets/delete                     .      .        . . owner provider
 Microsoft.AVS/privateClouds/check/action                                 .      .        . . .     provider
 Microsoft.AVS/privateClouds/operationStatuses/read                       reader operator . . owner provider
 Microsoft.AVS/privateClouds/operationResults/read                        reader operator . . owner provider

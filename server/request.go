@@ -126,6 +126,8 @@ func (r *request) checkNames() error {
 			ok, rule = domain.CloudID{Subscription: "s", ResourceGroup: name, Name: "c"}.Valid(), "at most 90 letters, digits, '-', '.', '_', '(' or ')', with no '.' at the end"
 		case "secret":
 			ok, rule = secretName.MatchString(name), "1 to 127 letters A to Z, digits or '-'"
+		case "package":
+			ok, rule = packageName.MatchString(name), "the name of a package without a version: at most 100 letters, digits, '_', '.' or '-'"
 		case "scriptPackage":
 			ok, rule = domain.ValidPackageRef(name), "Name@1.2.3 or Name@1.*"
 		}
@@ -137,6 +139,9 @@ func (r *request) checkNames() error {
 	r.scope = r.cloud.Scope()
 	return nil
 }
+
+// packageName is what every store of secrets takes.
+var packageName = regexp.MustCompile(`^\w[\w.-]{0,99}$`)
 
 // secretName is what every store of secrets takes (Azure Key Vault).
 var secretName = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)

@@ -79,6 +79,8 @@ func routes() []route {
 		{method: "POST", pattern: ofCloud + "/check", action: actCloud + "/check/action", display: "Test the logins of a private cloud", handle: (*Server).checkCloud},
 		{method: "PUT", pattern: ofCloud + "/secrets/{secret}", action: actCloud + "/secrets/write", display: "Keep a credential of a private cloud", handle: (*Server).putSecret},
 		{method: "DELETE", pattern: ofCloud + "/secrets/{secret}", action: actCloud + "/secrets/delete", display: "Remove a credential of a private cloud", handle: (*Server).deleteSecret},
+		{method: "GET", pattern: ofCloud + "/persistentSecrets/{package}", action: actCloud + "/persistentSecrets/read", display: "List a package's persistent secrets, without their values", handle: (*Server).listPersistentSecrets},
+		{method: "DELETE", pattern: ofCloud + "/persistentSecrets/{package}/{secret}", action: actCloud + "/persistentSecrets/delete", display: "Delete a persistent secret of a package", handle: (*Server).deletePersistentSecret},
 		{method: "GET", pattern: execution + "/streams", action: actExecution + "/streams/read", display: "Follow the output of a script execution", handle: (*Server).getStreams},
 		{method: "POST", pattern: execution + "/cancel", action: actExecution + "/cancel/action", display: "End a script execution and keep it", handle: (*Server).cancelExecution},
 

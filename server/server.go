@@ -74,6 +74,7 @@ type Packages interface {
 // Secrets is the store of persistent secrets. The credentials of a private cloud itself are those of the package id
 // domain.OwnSecrets there.
 type Secrets interface {
+	List(ctx context.Context, cloud domain.CloudID, pkg string) ([]domain.PersistentSecret, error)
 	Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error
 	RemoveCloud(ctx context.Context, cloud domain.CloudID) error
 }

@@ -21,7 +21,7 @@ import (
 type Store interface {
 	Read(ctx context.Context, cloud domain.CloudID, pkg string) (map[string]secret.Text, error)
 	Write(ctx context.Context, cloud domain.CloudID, pkg, version string, changes map[string]*secret.Text) error
-	List(ctx context.Context, cloud domain.CloudID, pkg string) ([]secrets.Info, error)
+	List(ctx context.Context, cloud domain.CloudID, pkg string) ([]domain.PersistentSecret, error)
 	RemoveCloud(ctx context.Context, cloud domain.CloudID) error
 }
 
