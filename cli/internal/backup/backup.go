@@ -16,6 +16,10 @@
 // after its intent was stored, and what they lack is not written yet, so its end is not stored either. Write therefore
 // looks at the secrets, copies them, and looks again once the database's moment has come, before the copying of it, which
 // may take long. Where they have changed it begins anew, a bounded number of times.
+//
+// The same holds for the keys of executions, without which an intent cannot be opened: one is made before something that
+// was sealed with it is stored, and destroyed after the execution's end is. A backup that lacked the key of an intent would
+// restore an execution that has Failed and changed secrets all the same.
 package backup
 
 import (
@@ -31,8 +35,8 @@ const (
 	keysDir    = "keys" // of executions that have not ended
 )
 
-// single are the files of a state directory that may be there: the master key, the data key and its check, the bearer token of serve --dev, the
-// certificate that a server has made for itself.
+// single are the files of a state directory that may be there: the master key, the data key and its check, the bearer
+// token of serve --dev, the certificate that a server has made for itself.
 var single = []string{"key", "key.sealed", "key.check", "token", "server.pem"}
 
 // kind is a kind of file in a backup.

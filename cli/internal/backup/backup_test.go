@@ -37,6 +37,7 @@ type state struct {
 	key     seal.Key
 	store   *store.Store
 	secrets *secrets.File
+	keys    *seal.Keys
 }
 
 func ok(t testing.TB, err error) {
@@ -56,6 +57,8 @@ func open(t testing.TB, dir string) *state {
 	t.Cleanup(func() { ok(t, s.store.Close()) })
 	s.secrets, err = secrets.OpenFile(filepath.Join(dir, secretsDir), key.Derive("persistent secrets"))
 	ok(t, err)
+	s.keys, err = seal.OpenKeys(filepath.Join(dir, keysDir), key.Derive("keys of executions"))
+	ok(t, err)
 	return s
 }
 
@@ -63,6 +66,8 @@ func newState(t testing.TB) *state {
 	s := open(t, filepath.Join(t.TempDir(), "state"))
 	ok(t, s.store.PutPrivateCloud(t.Context(), domain.PrivateCloud{ID: cloud}))
 	ok(t, s.setSecret("first"))
+	_, err := s.keys.Make("0")
+	ok(t, err)
 	ok(t, os.MkdirAll(filepath.Join(s.dir, contentDir), 0o700))
 	for _, name := range []string{strings.Repeat("ab", 32) + ".nupkg", ".tmp-being-written"} {
 		ok(t, os.WriteFile(filepath.Join(s.dir, contentDir, name), []byte("the content of a package"), 0o600))
@@ -172,8 +177,9 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
-// While somebody changes secrets the way that executions do (the intent, the secret, the end), each backup has the
-// intent of the change that its secrets show, and all ends that it has are of changes that they show.
+// While somebody changes secrets the way that executions do (the key, the intent, the secret, the end, and then the key is
+// destroyed), each backup has the intent of the change that its secrets show, all ends that it has are of changes that
+// they show, and the key of each intent without an end is there.
 func TestBackupsAgreeWithThemselves(t *testing.T) {
 	t.Parallel()
 	s := newState(t)
@@ -183,9 +189,11 @@ func TestBackupsAgreeWithThemselves(t *testing.T) {
 		var err error
 		for n := 1; n <= 80 && err == nil; n++ {
 			for _, step := range []func() error{
+				func() error { _, err := s.keys.Make(strconv.Itoa(n)); return err },
 				func() error { return s.note(fmt.Sprintf("intent-%d", n)) },
 				func() error { return s.setSecret(strconv.Itoa(n)) },
 				func() error { return s.note(fmt.Sprintf("end-%d", n)) },
+				func() error { return s.keys.Destroy(strconv.Itoa(n)) },
 			} {
 				if err == nil {
 					err = step()
@@ -218,6 +226,13 @@ func TestBackupsAgreeWithThemselves(t *testing.T) {
 		}
 		if r.noted(fmt.Sprintf("end-%d", n+1)) {
 			t.Errorf("a backup has the end of change %d and not its secrets", n+1)
+		}
+		for m := max(n, 1); m <= n+1; m++ {
+			if r.noted(fmt.Sprintf("intent-%d", m)) && !r.noted(fmt.Sprintf("end-%d", m)) {
+				if _, err := r.keys.Get(strconv.Itoa(m)); err != nil {
+					t.Errorf("a backup has the intent of change %d, and no key that opens it: %v", m, err)
+				}
+			}
 		}
 		if !last && n > 0 {
 			between++

@@ -22,11 +22,12 @@ import (
 	"github.com/airlock-run/airlock/internal/store"
 )
 
-// tries is how often Write begins anew because secrets have changed. They change when an execution ends.
+// tries is how often Write begins anew because secrets or keys have changed. They change when an execution with secrets
+// comes or ends.
 const tries = 50
 
-// errChanged: secrets have changed between the two looks.
-var errChanged = errors.New("the secrets have changed")
+// errChanged: secrets or keys have changed between the two looks.
+var errChanged = errors.New("the secrets or keys have changed")
 
 // Write writes a backup of the state directory dir into a new file, mode 0600, which is there whole or not at all. A
 // server may be using the directory. Beside the file it needs room for a copy of database and secrets.
@@ -82,7 +83,7 @@ func (w *writer) stage() error {
 		}
 	}
 	if errors.Is(err, errChanged) {
-		return errors.Because(err, errors.ServiceUnavailable, "No backup was made, because the persistent secrets changed again and again while they were copied; try again when fewer executions end.")
+		return errors.Because(err, errors.ServiceUnavailable, "No backup was made, because secrets changed again and again while they were copied; try again when fewer executions come and end.")
 	}
 	if err != nil {
 		return err
@@ -98,55 +99,42 @@ func (w *writer) stage() error {
 	return w.describe()
 }
 
-// stageState copies secrets and database so that they agree, or says errChanged: see the package's comment.
+// stageState copies secrets, keys of executions and database so that they agree, or says errChanged: see the package's
+// comment.
 func (w *writer) stageState() error {
-	from, to := filepath.Join(w.dir, secretsDir), filepath.Join(w.staged, secretsDir)
-	keys := filepath.Join(w.staged, keysDir)
-	if err := errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o700), os.RemoveAll(keys), os.Mkdir(keys, 0o700)); err != nil {
-		return err
-	}
-	before, err := look(from)
-	if err != nil {
-		return err
-	}
-	for _, name := range before.names {
-		err := copyFile(filepath.Join(from, name), filepath.Join(to, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			return errChanged
+	before := map[string]string{}
+	for _, dir := range []string{secretsDir, keysDir} {
+		to := filepath.Join(w.staged, dir)
+		if err := errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o700)); err != nil {
+			return err
 		}
+		seen, err := look(w.dir, dir)
 		if err != nil {
 			return err
 		}
+		before[dir] = seen.stamp
+		for _, name := range seen.names {
+			err := copyFile(filepath.Join(w.dir, dir, name), filepath.Join(to, name))
+			if errors.Is(err, fs.ErrNotExist) {
+				return errChanged
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
 	return store.Snapshot(w.ctx, filepath.Join(w.dir, database), filepath.Join(w.staged, database), func() error {
-		after, err := look(from)
-		if err == nil && after.stamp != before.stamp {
-			err = errChanged
+		for dir, stamp := range before {
+			after, err := look(w.dir, dir)
+			if err == nil && after.stamp != stamp {
+				err = errChanged
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err == nil {
-			err = copyKeys(filepath.Join(w.dir, keysDir), keys)
-		}
-		return err
+		return nil
 	})
-}
-
-// copyKeys copies the keys of executions. One that ends meanwhile takes its key along: what was sealed with it opens no
-// more, and in the backup the execution fails where it goes on.
-func copyKeys(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for _, e := range entries {
-		if !allowed(keysDir+"/"+e.Name(), 0) {
-			continue // one that is being written
-		}
-		err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // stageKeys copies the single files, of which master key and data key fit together: a rotation waits meanwhile.
@@ -165,17 +153,18 @@ func (w *writer) stageKeys() error {
 	return nil
 }
 
-// looked is what a look at the directory of secrets sees. Two looks see the same only if nothing was put there, replaced
+// looked is what a look at a directory of the state sees. Two looks see the same only if nothing was put there, replaced
 // or removed between them: each of it gives the directory another time, and a file that is replaced another inode.
 type looked struct {
 	names []string
 	stamp string
 }
 
-func look(dir string) (l looked, err error) {
+func look(state, name string) (l looked, err error) {
+	dir := filepath.Join(state, name)
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return looked{}, nil // no secret was ever stored
+		return looked{}, nil // nothing was ever stored there
 	}
 	if err != nil {
 		return l, err
@@ -187,7 +176,7 @@ func look(dir string) (l looked, err error) {
 		return l, err
 	}
 	for _, e := range entries {
-		if !allowed(secretsDir+"/"+e.Name(), 0) {
+		if !allowed(name+"/"+e.Name(), 0) {
 			continue // one that is being written
 		}
 		info, err := e.Info()
