@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -45,6 +46,8 @@ func (s *Server) putCloud(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
+	s.registering.Lock()
+	defer s.registering.Unlock()
 	c, err := s.cfg.Store.PrivateCloud(r.Context(), r.cloud)
 	status := http.StatusOK
 	if errors.Has(err, errors.ResourceNotFound) {
@@ -56,6 +59,11 @@ func (s *Server) putCloud(a *answer, r *request) error {
 	was := c.State
 	if err := changeCloud(body, &c, status == http.StatusCreated); err != nil {
 		return err
+	}
+	if status == http.StatusCreated { // a removal that came to no end has left secrets of another one of this name
+		if err := s.cfg.Secrets.RemoveCloud(r.Context(), r.cloud); err != nil {
+			return err
+		}
 	}
 	if c.State == was { // it may be the mark of an execution, and stays that
 		c.State = ""
@@ -206,10 +214,13 @@ func (o object) reference(name string) error {
 
 // deleteCloud removes a private cloud with its records and secrets. It is done when it answers, and can be repeated.
 func (s *Server) deleteCloud(a *answer, r *request) error {
+	s.registering.Lock()
+	defer s.registering.Unlock()
 	if _, err := s.cfg.Store.RemovePrivateCloud(r.Context(), r.cloud); err != nil {
 		return err
 	}
-	if err := s.cfg.Secrets.RemoveCloud(r.Context(), r.cloud); err != nil {
+	ctx := context.WithoutCancel(r.Context()) // a client that goes now does not keep the secrets alive
+	if err := s.cfg.Secrets.RemoveCloud(ctx, r.cloud); err != nil {
 		return err
 	}
 	a.WriteHeader(http.StatusNoContent)
@@ -257,11 +268,8 @@ func (s *Server) putSecret(a *answer, r *request) error {
 	if value == "" || len(value) > maxSecret {
 		return malformed(properties.at("value"), "must have 1 to %d bytes", maxSecret)
 	}
-	c, err := s.parent(r)
+	c, err := s.setSecret(r, value)
 	if err != nil {
-		return err
-	}
-	if err := s.setSecret(r, c.ID, value); err != nil {
 		return err
 	}
 	name := r.vars["secret"]
@@ -269,19 +277,20 @@ func (s *Server) putSecret(a *answer, r *request) error {
 }
 
 func (s *Server) deleteSecret(a *answer, r *request) error {
-	c, err := s.parent(r)
-	if err != nil {
-		return err
-	}
-	if err := s.setSecret(r, c.ID, ""); err != nil {
+	if _, err := s.setSecret(r, ""); err != nil {
 		return err
 	}
 	a.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// setSecret stores a value; the empty one deletes.
-func (s *Server) setSecret(r *request, cloud domain.CloudID, value string) error {
+// setSecret stores a value; the empty one deletes. It returns whose it is.
+func (s *Server) setSecret(r *request, value string) (c domain.PrivateCloud, err error) {
+	s.registering.Lock()
+	defer s.registering.Unlock()
+	if c, err = s.parent(r); err != nil {
+		return c, err
+	}
 	text := secret.New(value)
-	return s.cfg.Secrets.Write(r.Context(), cloud, domain.OwnSecrets, "", map[string]*secret.Text{r.vars["secret"]: &text})
+	return c, s.cfg.Secrets.Write(r.Context(), c.ID, domain.OwnSecrets, "", map[string]*secret.Text{r.vars["secret"]: &text})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -244,6 +246,57 @@ func TestRemoval(t *testing.T) {
 	other := domain.CloudID{Subscription: subscription, ResourceGroup: group, Name: "Cloud-2"}
 	if kept, err := e.secrets.Read(t.Context(), other, "Example.Inventory"); err != nil || len(kept) != 1 {
 		t.Errorf("another private cloud has %v, %v", kept, err)
+	}
+}
+
+// stuckSecrets fails once to remove the secrets of a private cloud.
+type stuckSecrets struct {
+	server.Secrets
+	failed atomic.Bool
+}
+
+func (s *stuckSecrets) RemoveCloud(ctx context.Context, cloud domain.CloudID) error {
+	if s.failed.CompareAndSwap(false, true) {
+		return errors.Newf(errors.SecretStoreFailed, "The disk is full.")
+	}
+	return s.Secrets.RemoveCloud(ctx, cloud)
+}
+
+// Who registers a private cloud under the name of an earlier one gets none of its secrets, however that one went.
+func TestRegistrationAfterAHalfRemoval(t *testing.T) {
+	t.Parallel()
+	e := start(t, func(c *server.Config) { c.Secrets = &stuckSecrets{Secrets: c.Secrets} })
+	value := secret.New(canary)
+	for _, name := range []string{domain.OwnSecrets, "Example.Inventory"} {
+		if err := e.secrets.Write(t.Context(), cloudID, name, "", map[string]*secret.Text{"one": &value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := e.do("DELETE", cloudPath, ""); got.StatusCode < 500 {
+		t.Fatalf("the removal went well: %d", got.StatusCode)
+	}
+	e.do("PUT", cloudPath, registration("", "")).want(t, 201, "")
+	for _, name := range []string{domain.OwnSecrets, "Example.Inventory"} {
+		if left, err := e.secrets.Read(t.Context(), cloudID, name); err != nil || len(left) != 0 {
+			t.Errorf("of %s the new one has %v, %v", name, left, err)
+		}
+	}
+}
+
+// A credential that is set while its private cloud is removed goes too, or finds no private cloud.
+func TestSecretsDuringRemoval(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for range 30 {
+		e.do("PUT", newPath, registration("", "")).want(t, 201, "")
+		var both sync.WaitGroup
+		both.Go(func() { e.do("PUT", newPath+"/secrets/x", `{"properties":{"value":"`+canary+`"}}`) })
+		both.Go(func() { e.do("DELETE", newPath, "") })
+		both.Wait()
+		id := domain.CloudID{Subscription: subscription, ResourceGroup: group, Name: "New"}
+		if left, err := e.secrets.Read(t.Context(), id, domain.OwnSecrets); err != nil || len(left) != 0 {
+			t.Fatalf("left are %v, %v", left, err)
+		}
 	}
 }
 

@@ -123,6 +123,10 @@ type Server struct {
 	held    chan struct{} // a place for each held request
 	active  chan struct{} // a place for each request that is worked on, not held
 
+	// registering is held by who changes or removes a private cloud or a credential of its own: the cloud lies in the
+	// store and the credentials in another, and one request has to see both as the one before has left them.
+	registering sync.Mutex
+
 	release  sync.Once
 	released chan struct{}
 }
