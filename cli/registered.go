@@ -10,14 +10,13 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/sdk/secret"
-	"github.com/airlock-run/airlock/secrets"
 	"github.com/airlock-run/airlock/sessions"
 )
 
 // registered are the private clouds in the store. Those without a connection are simulated.
 type registered struct {
 	*store.Store
-	secrets   *secrets.File
+	secrets   secretStore
 	simulated simulated
 	getenv    func(string) string
 }

@@ -52,7 +52,7 @@ type installation struct {
 	store    *store.Store
 	keys     *seal.Keys
 	packages *packages.Repository
-	secrets  *secrets.File
+	secrets  secretStore
 	executor *executor.Executor
 	server   *http.Server
 	listener net.Listener
@@ -104,7 +104,7 @@ func (i *installation) open(ctx context.Context) (err error) {
 	if i.packages, err = packages.Open(i.path("packages"), i.store); err != nil {
 		return err
 	}
-	if i.secrets, err = secrets.OpenFile(i.path("secrets"), key.Derive("persistent secrets")); err != nil {
+	if i.secrets, err = i.openSecrets(key.Derive("persistent secrets")); err != nil {
 		return err
 	}
 	if err := i.openAudit(); err != nil {
@@ -160,6 +160,19 @@ func (i *installation) checkKey(key seal.Key) error {
 		}
 	}
 	return err
+}
+
+// secretStore keeps persistent secrets.
+type secretStore interface {
+	executor.Secrets
+	server.Secrets
+}
+
+func (i *installation) openSecrets(key seal.Key) (secretStore, error) {
+	if address := i.cfg.Secrets.KeyVault; address != "" {
+		return secrets.OpenKeyVault(address)
+	}
+	return secrets.OpenFile(i.path("secrets"), key)
 }
 
 func (i *installation) openAudit() (err error) {

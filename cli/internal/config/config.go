@@ -32,6 +32,7 @@ type Config struct {
 	Issuers   []Issuer           `yaml:"issuers"`   // whose tokens are taken beside Airlock's own; none
 	Providers []string           `yaml:"providers"` // ids of principals that have the role Provider whatever is assigned; none
 	MasterKey MasterKey          `yaml:"masterKey"` // where the key is by which secrets are sealed
+	Secrets   Secrets            `yaml:"secrets"`   // where persistent secrets are kept; in the state directory
 	Log       Log                `yaml:"log"`       // on standard error
 	Audit     Audit              `yaml:"audit"`     // events that somebody may have to answer for
 }
@@ -74,6 +75,12 @@ type MasterKey struct {
 	// Program and arguments, run once at start: it prints the 32 bytes in base64 within 30 s, as the client of a key
 	// management service does.
 	Command []string `yaml:"command"`
+}
+
+// Secrets says where persistent secrets are kept, those of packages and those of private clouds. What is in one place is
+// not looked for in the other.
+type Secrets struct {
+	KeyVault string `yaml:"keyVault"` // address of an Azure Key Vault, https://NAME.vault.azure.net; a backup has no secrets then
 }
 
 // Log says what is logged.
