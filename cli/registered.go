@@ -3,8 +3,11 @@ package cli
 import (
 	"context"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/airlock-run/airlock/cli/internal/config"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/durable"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -19,6 +22,37 @@ type registered struct {
 	secrets   secretStore
 	simulated simulated
 	getenv    func(string) string
+	own       own
+}
+
+// own is what the server keeps for itself: no reference may lead there, because what it leads to is sent to the server
+// that the same registration names.
+type own struct {
+	state string // directory
+	tls   config.TLS
+	key   config.MasterKey
+}
+
+// has says whether the credential would be one of the server's own.
+func (o own) has(ref domain.Reference) bool {
+	if ref.File == "" {
+		return ref.Environment != "" && ref.Environment == o.key.Environment
+	}
+	path, err := filepath.EvalSymlinks(ref.File)
+	if err != nil {
+		return false // it will not be read either
+	}
+	state, err := filepath.EvalSymlinks(o.state)
+	if rel, outside := filepath.Rel(state, path); err != nil || outside == nil && filepath.IsLocal(rel) {
+		return true
+	}
+	info, err := os.Stat(path)
+	for _, file := range []string{o.key.File, o.tls.Key} {
+		if other, missing := os.Stat(file); err == nil && missing == nil && os.SameFile(info, other) {
+			return true
+		}
+	}
+	return false
 }
 
 // Upstream implements sessions.Clouds.
@@ -50,6 +84,9 @@ const maxCredential = 64 << 10
 
 // Credential implements sessions.Registry. A newline at the end, which editors add, is not part of a credential.
 func (r registered) Credential(ctx context.Context, cloud domain.CloudID, ref domain.Reference) (secret.Text, error) {
+	if r.own.has(ref) {
+		return secret.Text{}, errors.Newf(errors.SessionFailed, "A private cloud's registration may not name %s, which is the server's own: keep the credential elsewhere.", ref)
+	}
 	var value string
 	switch {
 	case ref.File != "":

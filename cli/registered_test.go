@@ -16,7 +16,9 @@ import (
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/soap"
 
+	"github.com/airlock-run/airlock/cli/internal/config"
 	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/seal"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/sdk/secret"
@@ -102,6 +104,46 @@ func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// No reference leads to what the server keeps for itself: whoever registers private clouds could have it sent anywhere.
+func TestReferencesToTheServersOwn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	if err := os.MkdirAll(filepath.Join(state, "secrets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"state/key", "state/secrets/x.json", "master", "tls.pem", "state-of-another", "vc"} {
+		write(t, filepath.Join(dir, name), "what is in "+name+"\n")
+	}
+	if err := errors.Join(os.Symlink(state, filepath.Join(dir, "link")), os.Link(filepath.Join(dir, "master"), filepath.Join(dir, "hard"))); err != nil {
+		t.Fatal(err)
+	}
+	r := registered{
+		getenv: func(name string) string { return "value of " + name },
+		own: own{
+			state: filepath.Join(dir, "link"), tls: config.TLS{Key: filepath.Join(dir, "tls.pem")},
+			key: config.MasterKey{File: filepath.Join(dir, "master"), Environment: "AIRLOCK_MASTER_KEY"},
+		},
+	}
+	for _, ref := range []domain.Reference{
+		{Environment: "AIRLOCK_MASTER_KEY"}, {File: filepath.Join(state, "key")}, {File: dir + "/vc/../state/secrets/x.json"},
+		{File: dir + "/link/key"}, {File: dir + "/link/secrets/../key"}, {File: "/proc/self/root" + state + "/key"},
+		{File: dir + "/master"}, {File: dir + "/hard"}, {File: dir + "/tls.pem"},
+	} {
+		if got, err := r.Credential(t.Context(), domain.CloudID{}, ref); err == nil {
+			t.Errorf("%s gives %q", ref, got.Reveal())
+		}
+	}
+	for value, ref := range map[string]domain.Reference{
+		"value of VC_PASSWORD": {Environment: "VC_PASSWORD"}, "what is in vc": {File: dir + "/vc"},
+		"what is in state-of-another": {File: dir + "/state-of-another"},
+	} {
+		if got, err := r.Credential(t.Context(), domain.CloudID{}, ref); err != nil || got.Reveal() != value {
+			t.Errorf("%s gives %q, %v", ref, got.Reveal(), err)
+		}
 	}
 }
 

@@ -186,7 +186,7 @@ func (i *installation) openAudit() (err error) {
 // join makes executor and server.
 func (i *installation) join(key seal.Key) {
 	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
-	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv}
+	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv, own{i.dir, i.cfg.TLS, i.cfg.MasterKey}}
 	limits := i.cfg.Limits
 	i.executor = executor.New(executor.Config{
 		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(clouds, events, i.log),
