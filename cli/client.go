@@ -40,16 +40,25 @@ func (a *app) client() (*client, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if file := a.getenv("AIRLOCK_CA"); file != "" {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			return nil, errors.Because(err, errors.Usage, "AIRLOCK_CA names %s, which cannot be read.", file)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.Newf(errors.Usage, "AIRLOCK_CA names %s, which holds no certificate in PEM form.", file)
+		var err error
+		if config.RootCAs, err = authorities(file); err != nil {
+			return nil, errors.Because(err, errors.Usage, "AIRLOCK_CA cannot be used: %v.", err)
 		}
 	}
 	return newClient(endpoint, a.getenv("AIRLOCK_TOKEN"), config), nil
+}
+
+// authorities reads certificates from a PEM file.
+func authorities(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return pool, nil
 }
 
 // silence is how long a server may say nothing: three times what it holds a request.

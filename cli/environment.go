@@ -1,22 +1,66 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/airlock-run/airlock/internal/durable"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/server"
 )
 
-// writeEnv writes dev.env, which a shell can source.
-func (i *installation) writeEnv() error {
-	return durable.WriteFile(i.path("dev.env"), fmt.Appendf(nil, `export AIRLOCK_ENDPOINT='%s'
-export AIRLOCK_TOKEN='%s'
-export AIRLOCK_CA='%s'
-export AIRLOCK_PRIVATE_CLOUD='%s'
-`, i.endpoint, i.token.Reveal(), i.path("ca.pem"), i.clouds.first()))
+// The ids of the service principals that an installation makes for itself.
+const (
+	developerID = "00000000-0000-0000-0000-0000000dec0d"
+	providerID  = "00000000-0000-0000-0000-0000000ca71e"
+)
+
+// enrolled is how long the secret of such a principal is good: until the next start of a development server, and for a
+// provider until it has made principals for those who are to work with the server.
+const enrolled = 90 * 24 * time.Hour
+
+// environment is what a shell can source to talk to the server as a principal with a new secret.
+func (i *installation) environment(ctx context.Context, id, name string) ([]byte, error) {
+	value, err := server.Enroll(ctx, i.store, id, name, enrolled, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	b := fmt.Appendf(nil, "export AIRLOCK_ENDPOINT='%s'\n", i.endpoint)
+	if i.cfg.TLS.Certificate == "" {
+		b = fmt.Appendf(b, "export AIRLOCK_CA='%s'\n", i.path("ca.pem"))
+	}
+	return fmt.Appendf(b, "export AIRLOCK_CLIENT_ID='%s'\nexport AIRLOCK_CLIENT_SECRET='%s'\n", id, value.Reveal()), nil
+}
+
+// writeEnv writes dev.env.
+func (i *installation) writeEnv(ctx context.Context) error {
+	b, err := i.environment(ctx, developerID, "developer")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(i.path("dev.env"), fmt.Appendf(b, "export AIRLOCK_TOKEN='%s'\nexport AIRLOCK_PRIVATE_CLOUD='%s'\n",
+		i.token.Reveal(), i.clouds.first()))
+}
+
+// enrollProvider writes provider.env at the first start of a server that has nobody with the role Provider, so that there
+// is somebody who can give roles to others.
+func (i *installation) enrollProvider(ctx context.Context) error {
+	if len(i.cfg.Providers) > 0 {
+		return nil
+	}
+	clients, err := i.store.Clients(ctx)
+	if err != nil || len(clients) > 0 {
+		return err
+	}
+	b, err := i.environment(ctx, providerID, "provider")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(i.path("provider.env"), b)
 }
 
 // removeEnv removes dev.env, also one that a crash has left.

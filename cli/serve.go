@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 
@@ -167,18 +168,29 @@ func (a *app) serve(ctx context.Context, cfg installationConfig, push []string) 
 		}
 		fmt.Fprintf(a.stdout, "pushed %s (sha256 %s)\n", p.Ref(), p.Digest)
 	}
-	return i.Run(ctx, func() error {
-		if cfg.Isolation == executor.IsolationNone {
-			fmt.Fprintln(a.stdout, "scripts are not isolated: run only packages that you trust")
-		}
-		if !cfg.dev() {
-			_, err := fmt.Fprintf(a.stdout, "ready at %s\n", i.endpoint)
-			return err
-		}
-		_, err := fmt.Fprintf(a.stdout, "ready at %s with %d simulated private clouds; for the other commands:\n  source %s\n",
-			i.endpoint, len(i.clouds), i.path("dev.env"))
+	return i.Run(ctx, func() error { return a.printReady(i) })
+}
+
+// printReady says that the server takes requests, and how.
+func (a *app) printReady(i *installation) (err error) {
+	if i.cfg.Isolation == executor.IsolationNone {
+		fmt.Fprintln(a.stdout, "scripts are not isolated: run only packages that you trust")
+	}
+	if i.cfg.dev() {
+		_, err = fmt.Fprintf(a.stdout, `ready at %[1]s with %[2]d simulated private clouds; for the other commands:
+  source %[3]s
+and with it, for az (REQUESTS_CA_BUNDLE=$AIRLOCK_CA):
+  az cloud register -n airlock --endpoint-resource-manager %[1]s/ --endpoint-active-directory %[1]s/adfs --endpoint-active-directory-resource-id %[1]s/ --endpoint-management %[1]s/ --endpoint-active-directory-graph-resource-id %[1]s/
+  az cloud set -n airlock
+  az login --service-principal -u $AIRLOCK_CLIENT_ID -p $AIRLOCK_CLIENT_SECRET --tenant adfs
+`, i.endpoint, len(i.clouds), i.path("dev.env"))
 		return err
-	})
+	}
+	_, err = fmt.Fprintf(a.stdout, "ready at %s\n", i.endpoint)
+	if _, missing := os.Stat(i.path("provider.env")); err == nil && missing == nil {
+		_, err = fmt.Fprintf(a.stdout, "the first provider's client id and secret are in %s: give roles to those who are to have them, then remove it\n", i.path("provider.env"))
+	}
+	return err
 }
 
 // noCoreDumps sees to it that no memory of the server or of a script, in which there are secrets, ever lies on the disk

@@ -42,6 +42,7 @@ import (
 //	server.pem   certificate and key       audit.log  audit events, a JSON line each
 //	ca.pem       authority of the server   token      for development: the bearer token
 //	dev.env      for development: how to talk to the server, there as long as it is ready
+//	provider.env how to talk to the server as the first provider, written at the first start
 type installation struct {
 	cfg      installationConfig
 	dir      string
@@ -113,13 +114,17 @@ func (i *installation) open(ctx context.Context) (err error) {
 	if i.clouds, err = simulate(ctx, i.cfg.clouds, i.cfg.egress, i.store); err != nil {
 		return err
 	}
-	if i.token, err = loadToken(i.path("token")); err != nil {
-		return err
+	if i.cfg.dev() {
+		if i.token, err = loadToken(i.path("token")); err != nil {
+			return err
+		}
 	}
 	if err := i.listen(); err != nil {
 		return err
 	}
-	i.join(key)
+	if err := i.join(key); err != nil {
+		return err
+	}
 	return i.certify()
 }
 
@@ -184,7 +189,7 @@ func (i *installation) openAudit() (err error) {
 }
 
 // join makes executor and server.
-func (i *installation) join(key seal.Key) {
+func (i *installation) join(key seal.Key) error {
 	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
 	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv, own{i.dir, i.cfg.TLS, i.cfg.MasterKey}}
 	limits := i.cfg.Limits
@@ -197,13 +202,35 @@ func (i *installation) join(key seal.Key) {
 		},
 		MaxRunning: i.cfg.Executor.Concurrency, MaxOutput: int64(limits.Output),
 	})
-	i.server = server.New(server.Config{
+	issuers, err := i.issuers()
+	if err != nil {
+		return err
+	}
+	c := server.Config{
 		Store: i.store, Packages: i.packages, Sealer: sealer{i.keys, i.forget, key.Derive("body digests")},
-		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"),
-		Authenticator: server.NewStaticToken(i.token), Providers: i.providers(), Audit: events, Logger: i.log,
-		Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"), Issuers: issuers,
+		Providers: i.providers(), Audit: events, Logger: i.log, Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 		Secrets: i.secrets, Check: clouds.check,
-	}).HTTPServer()
+	}
+	if i.cfg.dev() {
+		c.Authenticator = server.NewStaticToken(i.token)
+	}
+	i.server = server.New(c).HTTPServer()
+	return nil
+}
+
+// issuers are those of the configuration, with their authorities.
+func (i *installation) issuers() (all []server.Issuer, err error) {
+	for _, given := range i.cfg.Issuers {
+		issuer := given.Issuer()
+		if given.CA != "" {
+			if issuer.Roots, err = authorities(given.CA); err != nil {
+				return nil, errors.Because(err, errors.Usage, "The authorities of the issuer %s cannot be used: %v.", given.Name, err)
+			}
+		}
+		all = append(all, issuer)
+	}
+	return all, server.CheckIssuers(i.endpoint, all)
 }
 
 // providers are those who are Provider by configuration: for development, the developer.
@@ -211,7 +238,11 @@ func (i *installation) providers() []domain.Principal {
 	if i.cfg.dev() {
 		return []domain.Principal{server.Developer}
 	}
-	return nil
+	all := make([]domain.Principal, len(i.cfg.Providers))
+	for n, p := range i.cfg.Providers {
+		all[n] = domain.Principal{ID: p.ID, Type: p.Type}
+	}
+	return all
 }
 
 // node is the name of this server in executions and audit.
@@ -253,10 +284,12 @@ func (i *installation) Run(ctx context.Context, ready func() error) error {
 		}
 		return nil
 	})
+	introduce := i.enrollProvider
 	if i.cfg.dev() {
-		if err := i.writeEnv(); err != nil {
-			return err
-		}
+		introduce = i.writeEnv
+	}
+	if err := introduce(ctx); err != nil {
+		return err
 	}
 	if err := ready(); err != nil {
 		return err

@@ -17,7 +17,9 @@ import (
 	"strings"
 
 	"github.com/airlock-run/airlock/executor"
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/server"
 )
 
 // Config is the configuration of a server.
@@ -30,7 +32,7 @@ type Config struct {
 	Executor  Executor           `yaml:"executor"`  // how much runs at once
 	Limits    Limits             `yaml:"limits"`    // of one execution
 	Issuers   []Issuer           `yaml:"issuers"`   // whose tokens are taken beside Airlock's own; none
-	Providers []string           `yaml:"providers"` // ids of principals that have the role Provider whatever is assigned; none
+	Providers []Provider         `yaml:"providers"` // who has the role Provider, whatever is assigned; none
 	MasterKey MasterKey          `yaml:"masterKey"` // where the key is by which secrets are sealed
 	Secrets   Secrets            `yaml:"secrets"`   // where persistent secrets are kept; in the state directory
 	Log       Log                `yaml:"log"`       // on standard error
@@ -59,11 +61,20 @@ type Limits struct {
 	Output        Bytes `yaml:"output"`        // of all streams together, at least 64KiB; 256MiB
 }
 
-// Issuer is somebody whose tokens are taken (OpenID Connect). Airlock's own, "airlock", needs no entry.
+// Issuer is somebody whose tokens are taken: an OpenID provider, or a tenant of Microsoft Entra ID (server.Issuer says
+// more). Airlock's own endpoint, "airlock", needs no entry.
 type Issuer struct {
 	Name      string   `yaml:"name"`      // lower-case letters, digits, '-'; it begins the ids of the issuer's principals
-	URL       string   `yaml:"url"`       // as the tokens' iss has it, https://
+	URL       string   `yaml:"url"`       // https://, as the tokens' iss has it; of Entra only where it is not the public one
+	Tenant    string   `yaml:"tenant"`    // of Entra, a GUID; left out for other issuers
 	Audiences []string `yaml:"audiences"` // of which a token's aud must have one
+	CA        string   `yaml:"ca"`        // PEM file with the authorities of the issuer's certificate, absolute; the system's
+}
+
+// Provider is a principal that has the role Provider, whatever is assigned.
+type Provider struct {
+	ID   string               `yaml:"id"`   // name of the issuer (or airlock, or token), ':', and the id there
+	Type domain.PrincipalType `yaml:"type"` // User, Group or ServicePrincipal
 }
 
 // MasterKey says where the master key is: in one of the three, else in the state directory, where it is made at the first
@@ -168,10 +179,10 @@ func wrong(key, format string, args ...any) error {
 }
 
 var (
-	issuerName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 	nodeName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	environment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	levels      = []string{"debug", "info", "warn", "error"}
+	types       = []domain.PrincipalType{domain.User, domain.Group, domain.ServicePrincipal}
 )
 
 // check says what cannot be right, the first of it in the order of the file's keys.
@@ -261,27 +272,32 @@ func (l Limits) check() error {
 
 // checkPrincipals checks issuers, and providers, whose ids begin with the name of one.
 func (c *Config) checkPrincipals() error {
-	names := []string{"airlock", "token"} // of Airlock's own
-	for i, issuer := range c.Issuers {
+	names, issuers := []string{domain.AirlockIssuer, domain.TokenIssuer}, []server.Issuer{}
+	for i, given := range c.Issuers {
 		key := fmt.Sprintf("issuers[%d].", i)
-		u, err := url.Parse(issuer.URL)
-		switch {
-		case !issuerName.MatchString(issuer.Name):
-			return wrong(key+"name", "begins with a letter and has at most 31 lower-case letters, digits and '-', and is not %.100q", issuer.Name)
-		case slices.Contains(names, issuer.Name):
-			return wrong(key+"name", "must be another one: %q is taken", issuer.Name)
-		case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
-			return wrong(key+"url", "is the issuer's https:// address, as the iss of its tokens has it, not %q", issuer.URL)
-		case len(issuer.Audiences) == 0 || slices.Contains(issuer.Audiences, ""):
-			return wrong(key+"audiences", "needs at least one: what the aud of tokens for Airlock has, such as the application's id")
+		if given.CA != "" && !filepath.IsAbs(given.CA) {
+			return wrong(key+"ca", "must be an absolute path, not %q", given.CA)
 		}
-		names = append(names, issuer.Name)
+		names, issuers = append(names, given.Name), append(issuers, given.Issuer())
+		if err := server.CheckIssuers(c.URL, issuers); err != nil { // those before are right
+			e := errors.For(err, "")
+			return wrong(key+e.Target, "is wrong: %s", strings.TrimSuffix(e.Message, "."))
+		}
 	}
-	for i, id := range c.Providers {
-		issuer, rest, _ := strings.Cut(id, ":")
+	for i, p := range c.Providers {
+		key := fmt.Sprintf("providers[%d].", i)
+		issuer, rest, _ := strings.Cut(p.ID, ":")
 		if !slices.Contains(names, issuer) || rest == "" {
-			return wrong(fmt.Sprintf("providers[%d]", i), "is the name of an issuer (%s), a colon and an id, not %q", strings.Join(names, ", "), id)
+			return wrong(key+"id", "is the name of an issuer (%s), a colon and an id, not %q", strings.Join(names, ", "), p.ID)
+		}
+		if !slices.Contains(types, p.Type) {
+			return wrong(key+"type", "is User, Group or ServicePrincipal, not %q", p.Type)
 		}
 	}
 	return nil
+}
+
+// Issuer is the issuer as the server takes it, without the authorities.
+func (i Issuer) Issuer() server.Issuer {
+	return server.Issuer{Name: i.Name, URL: i.URL, Tenant: i.Tenant, Audiences: i.Audiences}
 }
