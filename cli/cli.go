@@ -106,7 +106,7 @@ New here? "airlock demo" shows the main job on a simulated private cloud and end
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "form of the result: table or json")
 	cmd.AddCommand(
-		a.demoCommand(), a.serveCommand(),
+		a.demoCommand(), a.serveCommand(), a.loginCommand(), a.logoutCommand(),
 		a.scriptPackageCommand(), a.scriptCmdletCommand(), a.scriptExecutionCommand(),
 		a.privateCloudCommand(), a.secretsCommand(), a.packageCommand(), a.doctorCommand(), a.roleCommand(), a.backupCommand(), a.restoreCommand(),
 		a.servicePrincipalCommand(), a.tokenCommand(),

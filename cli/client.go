@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/airlock-run/airlock/cli/internal/login"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 )
@@ -26,26 +28,69 @@ const apiVersion = "2023-09-01"
 type client struct {
 	endpoint string // without a trailing slash
 	token    string
+	renewed  func(context.Context) (string, error) // the token of a login; nil where token is it
 	http     *http.Client
 }
 
-// client makes one of AIRLOCK_ENDPOINT, AIRLOCK_TOKEN and AIRLOCK_CA (a PEM file; without it the system's roots).
+// client makes one of AIRLOCK_ENDPOINT, AIRLOCK_TOKEN and AIRLOCK_CA (a PEM file; without it the system's roots). What is
+// not set is that of `airlock login`: of the one at AIRLOCK_ENDPOINT, else of the latest.
 func (a *app) client() (*client, error) {
-	endpoint := strings.TrimSuffix(a.getenv("AIRLOCK_ENDPOINT"), "/")
-	if endpoint == "" {
-		return nil, errors.Newf(errors.Usage, "AIRLOCK_ENDPOINT is not set: source the dev.env of an `airlock serve --dev`, or set it to the address of your Airlock server.")
-	}
-	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, errors.Newf(errors.Usage, "AIRLOCK_ENDPOINT must be an https:// address, not %q.", endpoint)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if file := a.getenv("AIRLOCK_CA"); file != "" {
-		var err error
-		if config.RootCAs, err = authorities(file); err != nil {
-			return nil, errors.Because(err, errors.Usage, "AIRLOCK_CA cannot be used: %v.", err)
+	endpoint, token := strings.TrimSuffix(a.getenv("AIRLOCK_ENDPOINT"), "/"), a.getenv("AIRLOCK_TOKEN")
+	if endpoint != "" {
+		if err := checkEndpoint("AIRLOCK_ENDPOINT", endpoint); err != nil {
+			return nil, err
 		}
 	}
-	return newClient(endpoint, a.getenv("AIRLOCK_TOKEN"), config), nil
+	var kept login.Login
+	if endpoint == "" || token == "" || a.getenv("AIRLOCK_CA") == "" {
+		var err error
+		if kept, _, err = a.logins().Find(endpoint); err != nil && (endpoint == "" || token == "") {
+			return nil, err
+		}
+	}
+	if endpoint = cmp.Or(endpoint, kept.Endpoint); endpoint == "" {
+		return nil, errors.Newf(errors.Usage, "AIRLOCK_ENDPOINT is not set: run `airlock login`, source the dev.env of an `airlock serve --dev`, or set it to the address of your Airlock server.")
+	}
+	roots, err := a.roots(kept.CA)
+	if err != nil {
+		return nil, err
+	}
+	c := newClient(endpoint, token, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots})
+	if token == "" {
+		c.renewed = func(ctx context.Context) (string, error) { return a.logins().Token(ctx, endpoint, issuerClient()) }
+	}
+	return c, nil
+}
+
+func checkEndpoint(what, endpoint string) error {
+	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
+		return errors.Newf(errors.Usage, "%s must be an https:// address, not %q.", what, endpoint)
+	}
+	return nil
+}
+
+// roots are the authorities of AIRLOCK_CA, else those that are given as PEM, else nil for the system's.
+func (a *app) roots(pem string) (*x509.CertPool, error) {
+	if file := a.getenv("AIRLOCK_CA"); file != "" {
+		roots, err := authorities(file)
+		if err != nil {
+			return nil, errors.Because(err, errors.Usage, "AIRLOCK_CA cannot be used: %v.", err)
+		}
+		return roots, nil
+	}
+	return pool(pem)
+}
+
+// pool makes a pool of certificates in PEM form, nil of none, which means the system's.
+func pool(pem string) (*x509.CertPool, error) {
+	if pem == "" {
+		return nil, nil
+	}
+	p := x509.NewCertPool()
+	if !p.AppendCertsFromPEM([]byte(pem)) {
+		return nil, errors.Newf(errors.Usage, "There is no certificate in PEM form in what is to be the server's authority.")
+	}
+	return p, nil
 }
 
 // authorities reads certificates from a PEM file.
@@ -54,11 +99,11 @@ func authorities(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	p := x509.NewCertPool()
+	if !p.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
 	}
-	return pool, nil
+	return p, nil
 }
 
 // silence is how long a server may say nothing: three times what it holds a request.
@@ -92,7 +137,13 @@ func (c *client) do(ctx context.Context, method, target string, body, result any
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
+	token := c.token
+	if c.renewed != nil {
+		if token, err = c.renewed(ctx); err != nil {
+			return nil, err
+		}
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
