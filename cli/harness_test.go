@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,12 +78,13 @@ func nupkg(t testing.TB, name string) string {
 // slow says whether the slow attacks are wanted (.ci/test --slow).
 func slow() bool { return os.Getenv("AIRLOCK_SLOW") != "" }
 
-// process is an `airlock serve --dev` of its own.
+// process is an `airlock serve` of its own.
 type process struct {
 	*client
-	cmd *exec.Cmd
-	dir string
-	log *lockedBuffer
+	cmd   *exec.Cmd
+	dir   string // of its state
+	ready string // where it said to be ready
+	log   *lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -118,8 +118,35 @@ const notIsolated = "--isolation=none"
 // serveDev starts a server with its state in dir and returns when it is ready. Scripts are isolated where they can be.
 func serveDev(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
+	p := serve(t, dir, append([]string{"--dev", "--state", dir, "--listen", "127.0.0.1:0", "--isolation", string(isolation())}, args...)...)
+	p.client = clientOf(t, environmentFile(t, filepath.Join(dir, "dev.env")))
+	return p
+}
+
+// serveConfig starts a server by a configuration, to which listen and isolation are added, and returns when it is ready.
+// Its client has no token.
+func serveConfig(t testing.TB, yaml string, args ...string) *process {
+	t.Helper()
+	dir := stateDir(t)
+	p := serve(t, dir, append([]string{"--config", writeConfig(t, yaml), "--state", dir}, args...)...)
+	p.client = clientOf(t, map[string]string{"AIRLOCK_ENDPOINT": p.ready, "AIRLOCK_CA": filepath.Join(dir, "ca.pem")})
+	return p
+}
+
+func writeConfig(t testing.TB, yaml string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "airlock.yaml")
+	yaml = fmt.Sprintf("listen: 127.0.0.1:0\nisolation: %s\n%s", isolation(), yaml)
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func serve(t testing.TB, dir string, args ...string) *process {
+	t.Helper()
 	p := &process{dir: dir, log: new(lockedBuffer)}
-	p.cmd = exec.Command(os.Args[0], append([]string{"serve", "--dev", "--state", dir, "--listen", "127.0.0.1:0", "--isolation", string(isolation())}, args...)...)
+	p.cmd = exec.Command(os.Args[0], append([]string{"serve"}, args...)...)
 	p.cmd.Env = append(os.Environ(), asAirlock+"=1")
 	p.cmd.Stderr = p.log
 	stdout, err := p.cmd.StdoutPipe()
@@ -139,8 +166,8 @@ func serveDev(t testing.TB, dir string, args ...string) *process {
 	})
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "ready at ") {
-			p.client = devClient(t, dir)
+		if words, ready := strings.CutPrefix(lines.Text(), "ready at "); ready {
+			p.ready, _, _ = strings.Cut(words, " ")
 			return p
 		}
 	}
@@ -148,9 +175,10 @@ func serveDev(t testing.TB, dir string, args ...string) *process {
 	return nil
 }
 
-func devClient(t testing.TB, dir string) *client {
+// environmentFile reads a file that a shell can source.
+func environmentFile(t testing.TB, path string) map[string]string {
 	t.Helper()
-	env, err := os.ReadFile(filepath.Join(dir, "dev.env"))
+	env, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,13 +187,16 @@ func devClient(t testing.TB, dir string) *client {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		vars[name] = strings.Trim(value, "'")
 	}
-	authority, err := os.ReadFile(vars["AIRLOCK_CA"])
+	return vars
+}
+
+func clientOf(t testing.TB, vars map[string]string) *client {
+	t.Helper()
+	roots, err := authorities(vars["AIRLOCK_CA"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{RootCAs: x509.NewCertPool()}
-	config.RootCAs.AppendCertsFromPEM(authority)
-	return newClient(vars["AIRLOCK_ENDPOINT"], vars["AIRLOCK_TOKEN"], config)
+	return newClient(vars["AIRLOCK_ENDPOINT"], vars["AIRLOCK_TOKEN"], &tls.Config{RootCAs: roots})
 }
 
 // kill9 ends the server as a crash would.

@@ -64,7 +64,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // mode MODE FILE checks a file's mode, in octal.
 func mode(ts *testscript.TestScript, neg bool, args []string) {
-	info, err := os.Stat(args[1])
+	info, err := os.Stat(ts.MkAbs(args[1]))
 	ts.Check(err)
 	if got := fmt.Sprintf("%o", info.Mode().Perm()); (got == args[0]) == neg {
 		ts.Fatalf("%s has the mode %s", args[1], got)
