@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/durable"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
@@ -23,7 +24,13 @@ const (
 // provider until it has made principals for those who are to work with the server.
 const enrolled = 90 * 24 * time.Hour
 
-// environment is what a shell can source to talk to the server as a principal with a new secret.
+// developer and provider are their principals.
+var (
+	developer = domain.Client{ID: developerID}.Principal()
+	provider  = domain.Client{ID: providerID}.Principal()
+)
+
+// environment is what a shell can source to talk to the server as a service principal with a new secret.
 func (i *installation) environment(ctx context.Context, id, name string) ([]byte, error) {
 	value, err := server.Enroll(ctx, i.store, id, name, enrolled, time.Now())
 	if err != nil {
@@ -36,10 +43,13 @@ func (i *installation) environment(ctx context.Context, id, name string) ([]byte
 	return fmt.Appendf(b, "export AIRLOCK_CLIENT_ID='%s'\nexport AIRLOCK_CLIENT_SECRET='%s'\n", id, value.Reveal()), nil
 }
 
-// writeEnv writes dev.env.
+// writeEnv writes dev.env. The service principal in it is Owner of everything; the bearer token is a Provider's.
 func (i *installation) writeEnv(ctx context.Context) error {
 	b, err := i.environment(ctx, developerID, "developer")
 	if err != nil {
+		return err
+	}
+	if err := server.Assign(ctx, i.store, server.RoleOwner, domain.Everywhere, developer, time.Now()); err != nil {
 		return err
 	}
 	return durable.WriteFile(i.path("dev.env"), fmt.Appendf(b, "export AIRLOCK_TOKEN='%s'\nexport AIRLOCK_PRIVATE_CLOUD='%s'\n",
@@ -52,15 +62,17 @@ func (i *installation) enrollProvider(ctx context.Context) error {
 	if len(i.cfg.Providers) > 0 {
 		return nil
 	}
-	clients, err := i.store.Clients(ctx)
-	if err != nil || len(clients) > 0 {
+	if has, err := server.HasProvider(ctx, i.store); err != nil || has {
 		return err
 	}
 	b, err := i.environment(ctx, providerID, "provider")
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(i.path("provider.env"), b)
+	if err := durable.WriteFile(i.path("provider.env"), b); err != nil {
+		return err
+	}
+	return server.Assign(ctx, i.store, server.RoleProvider, domain.Everywhere, provider, time.Now())
 }
 
 // removeEnv removes dev.env, also one that a crash has left.

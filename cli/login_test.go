@@ -126,6 +126,7 @@ func testDevice(t *testing.T, issuer *testIssuer, server *process, endpoint, ca 
 		})
 	}
 	group.Wait()
+	p.runs(4, "test:somebody", nil, "service-principal", "list") // nobody has given that person a role
 	issuer.set(func(i *testIssuer) {
 		if i.renewals != 1 || !strings.Contains(p.kept(), i.current) {
 			t.Errorf("the token was renewed %d times, or the new refresh token is not kept", i.renewals)
