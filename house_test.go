@@ -147,8 +147,8 @@ func TestNoDrawers(t *testing.T) {
 // where the value goes.
 var revealing = map[string]string{
 	"cli/demo.go":                           "the bearer token, to the demo's own client",
-	"cli/environment.go":                     "the bearer token and client secrets, into dev.env and provider.env",
-	"cli/internal/login/login.go":            "the client secret, to the token endpoint",
+	"cli/environment.go":                    "the bearer token and client secrets, into dev.env and provider.env",
+	"cli/internal/login/login.go":           "the client secret, to the token endpoint",
 	"executor/end.go":                       "changed secrets, into the sealed intent",
 	"executor/prepare.go":                   "the grant's key, into redaction line by line",
 	"internal/redact/set.go":                "values to look for",
