@@ -57,7 +57,7 @@ type Limits struct {
 	Memory        Bytes `yaml:"memory"`        // at least 64MiB; 2GiB
 	Threads       int   `yaml:"threads"`       // of all its processes, at least 64; 1024
 	OpenFiles     int   `yaml:"openFiles"`     // at once, in a process, at least 64; 1024
-	WorkDirectory Bytes `yaml:"workDirectory"` // files of HOME, TMPDIR and /tmp together, at least 1MB; 25GB
+	WorkDirectory Bytes `yaml:"workDirectory"` // files of HOME, TMPDIR and /tmp together, at least 1MiB; 25GB
 	Output        Bytes `yaml:"output"`        // of all streams together, at least 64KiB; 256MiB
 }
 
@@ -261,7 +261,7 @@ func (l Limits) check() error {
 		unit        string
 	}{
 		{"memory", int64(l.Memory), 64 << 20, " bytes"}, {"threads", int64(l.Threads), 64, ""}, {"openFiles", int64(l.OpenFiles), 64, ""},
-		{"workDirectory", int64(l.WorkDirectory), 1e6, " bytes"}, {"output", int64(l.Output), 64 << 10, " bytes"},
+		{"workDirectory", int64(l.WorkDirectory), 1 << 20, " bytes"}, {"output", int64(l.Output), 64 << 10, " bytes"},
 	} {
 		if b.value < b.from {
 			return wrong("limits."+b.key, "is at least %d%s, not %d", b.from, b.unit, b.value)
