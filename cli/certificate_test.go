@@ -156,7 +156,7 @@ func TestMasterKey(t *testing.T) {
 	}
 	environment := func(k *config.MasterKey) { k.Environment = "KEY" }
 	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
-	refused(t, with("", environment), "KEY (masterKey.environment) cannot be used. The master key must be 32 random bytes in base64")
+	refused(t, with("", environment), "variable KEY. The master key must be 32 random bytes in base64")
 	if err := with(key, environment); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestMasterKey(t *testing.T) {
 		t.Errorf("there is a key in the state directory (%v)", err)
 	}
 	refused(t, with(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), 32)), environment), "is not the one that the state")
-	refused(t, with("", func(k *config.MasterKey) { k.File = file }), "is not the one that the state")
+	refused(t, with("", func(k *config.MasterKey) { k.File = file }), "Without the right key what was sealed with it is lost")
 
 	dir = stateDir(t)
 	for range 2 {
@@ -175,7 +175,7 @@ func TestMasterKey(t *testing.T) {
 			t.Errorf("in a file: %v", err)
 		}
 	}
-	refused(t, with("", func(*config.MasterKey) {}), "is not the one that the state")
+	refused(t, with("", func(*config.MasterKey) {}), "Without the right key what was sealed with it is lost")
 }
 
 // A restore that was interrupted is not taken for a state.
