@@ -18,6 +18,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +111,29 @@ func TestCheckOfTheVCenter(t *testing.T) {
 		})
 	}
 	f.nothingLeft(t)
+}
+
+// A vCenter whose answer has no end does not fill the memory.
+func TestCheckOfAnEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	const most = 256 << 20
+	var sent atomic.Int64
+	vc := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, err := io.WriteString(w, `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrieveServiceContentResponse xmlns="urn:vim25"><returnval><about><name>`)
+		for more := bytes.Repeat([]byte("x"), 1<<20); err == nil && sent.Load() < most; {
+			_, err = w.Write(more)
+			sent.Add(int64(len(more)))
+		}
+	}))
+	defer vc.Close()
+	addr := vc.Listener.Addr().String()
+	r := sessions.Check(t.Context(), sessions.Upstream{
+		VCenter: "vc.example.com", Addr: addr, Thumbprint: thumbprintOf(t, addr), User: "scripting@vsphere.local",
+		Password: func(context.Context) (secret.Text, error) { return secret.New("x"), nil },
+	})
+	if found := finding(t, r, "vc.example.com login"); found.OK || sent.Load() >= most/2 {
+		t.Errorf("after %d MiB: %+v", sent.Load()>>20, found)
+	}
 }
 
 // What the vCenter answers, changed on its way, is told as it is.

@@ -41,6 +41,26 @@ type logins struct {
 	sso  *lazy.Value[*ssoadmin.Client]
 }
 
+// maxAnswer is the most bytes of one answer to a call of Airlock's own: some times what the hosts of the largest inventory
+// take. An answer is taken into memory, and so a broken or hostile vCenter could have all of it.
+const maxAnswer = 32 << 20
+
+// own makes a client one for Airlock's own calls, whose answers are bounded.
+func (l *logins) own(c *vimsoap.Client) *vimsoap.Client {
+	c.Transport = bounded{l.transport}
+	return c
+}
+
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
+	}
+	return res, err
+}
+
 type vimLogin struct {
 	client  *vim25.Client
 	manager *session.Manager
@@ -106,7 +126,7 @@ func (l *logins) explain(err error) error {
 }
 
 func (l *logins) loginVim(ctx context.Context, user *url.Userinfo) (*vimLogin, error) {
-	sc := l.base.NewServiceClient(vim25.Path, vim25.Namespace)
+	sc := l.own(l.base.NewServiceClient(vim25.Path, vim25.Namespace))
 	client, err := vim25.NewClient(ctx, sc)
 	if err != nil {
 		return nil, err
@@ -133,6 +153,7 @@ func cookies(c *vimsoap.Client) string {
 
 func (l *logins) loginREST(ctx context.Context, user *url.Userinfo) (*vapi.Client, error) {
 	c := vapi.NewClient(&vim25.Client{Client: l.base})
+	l.own(c.Client)
 	if err := c.Login(ctx, user); err != nil {
 		return nil, err
 	}
@@ -150,12 +171,12 @@ func (l *logins) loginSSO(ctx context.Context, user *url.Userinfo) (*ssoadmin.Cl
 	if _, d, found := strings.Cut(user.Username(), "@"); found {
 		domain = d
 	}
-	tokens := vim.client.NewServiceClient(sts.Path+"/"+domain, sts.Namespace)
+	tokens := l.own(vim.client.NewServiceClient(sts.Path+"/"+domain, sts.Namespace))
 	signer, err := (&sts.Client{Client: tokens, RoundTripper: tokens}).Issue(ctx, sts.TokenRequest{Userinfo: user})
 	if err != nil {
 		return nil, err
 	}
-	sc := vim.client.NewServiceClient(ssoadmin.Path+"/"+domain, ssoadmin.Namespace) // with vim's cookie, as vcsim wants it
+	sc := l.own(vim.client.NewServiceClient(ssoadmin.Path+"/"+domain, ssoadmin.Namespace)) // with vim's cookie, as vcsim wants it
 	sc.Version = ssoadmin.Version
 	c := &ssoadmin.Client{Client: sc, RoundTripper: sc, Domain: domain}
 	content, err := methods.SsoAdminServiceInstance(ctx, c, &types.SsoAdminServiceInstance{This: ssoadmin.ServiceInstance})
