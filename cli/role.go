@@ -60,6 +60,17 @@ func (f *assignmentFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.scope, "scope", "", "/, or the resource id of a subscription, a resource group or a private cloud")
 }
 
+// given refuses flags that are there and empty, as those of a shell's variable that is not set are: without an assignee or
+// a role a command would mean everybody's or all of them, and without a scope another one.
+func (f *assignmentFlags) given(cmd *cobra.Command) error {
+	for name, value := range map[string]string{"assignee": f.assignee, "role": f.role, "scope": f.scope} {
+		if value == "" && cmd.Flags().Changed(name) {
+			return errors.Newf(errors.Usage, "--%s is empty; give it a value, or leave it out.", name)
+		}
+	}
+	return nil
+}
+
 // path is the scope as the beginning of a path: that of --scope, else the private cloud of AIRLOCK_PRIVATE_CLOUD.
 func (f *assignmentFlags) path(getenv func(string) string) (string, error) {
 	if f.scope == "" {
@@ -151,6 +162,9 @@ func (a *app) assignmentList() *cobra.Command {
 	}
 	flags.add(cmd)
 	cmd.RunE = does(func(ctx context.Context, _ []string) error {
+		if err := flags.given(cmd); err != nil {
+			return err
+		}
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -186,6 +200,9 @@ func (a *app) assignmentCreate() *cobra.Command {
 		_ = cmd.MarkFlagRequired(flag)
 	}
 	cmd.RunE = does(func(ctx context.Context, _ []string) error {
+		if err := flags.given(cmd); err != nil {
+			return err
+		}
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -231,6 +248,9 @@ func (a *app) assignmentDelete() *cobra.Command {
 	cmd.MarkFlagsRequiredTogether("assignee", "scope")
 	cmd.MarkFlagsMutuallyExclusive("ids", "assignee")
 	cmd.RunE = does(func(ctx context.Context, _ []string) error {
+		if err := flags.given(cmd); err != nil {
+			return err
+		}
 		c, err := a.client()
 		if err != nil {
 			return err
