@@ -20,16 +20,16 @@ import (
 	"github.com/airlock-run/airlock/internal/nearest"
 )
 
-// maxBody is the most bytes of a request's body.
+// maxBody is the most bytes of a request's body that is JSON.
 const maxBody = 128 << 10
 
-// readBody reads the request's body, nil where there is none.
-func (r *request) readBody(a *answer) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(a.ResponseWriter, r.Body, maxBody))
+// readBody reads the request's body of at most so many bytes, nil where there is none.
+func (r *request) readBody(a *answer, most int64) ([]byte, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(a.ResponseWriter, r.Body, most))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, errors.Newf(errors.RequestEntityTooLarge, "The body is larger than %d KiB, the most that a request may have.", maxBody>>10)
+		return nil, errors.Newf(errors.RequestEntityTooLarge, "The body is larger than %d KiB, the most that a request may have.", most>>10)
 	case err != nil:
 		return nil, errors.Because(err, errors.InvalidRequestContent, "The body did not arrive in full within %v; send it again.", bodyPatience)
 	}
@@ -44,7 +44,7 @@ var escapes = regexp.MustCompile(`(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{
 // readJSON reads a body that is one JSON value, nil where there is none. Text that is not Unicode is refused: a
 // decoder would replace it silently, in passwords too.
 func (r *request) readJSON(a *answer) (json.RawMessage, error) {
-	data, err := r.readBody(a)
+	data, err := r.readBody(a, maxBody)
 	if err != nil || len(data) == 0 {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server"
 )
@@ -98,4 +100,27 @@ func TestHTTP1(t *testing.T) {
 	e.do("DELETE", path, "").want(t, 202, "")
 	e.do("DELETE", path, "").want(t, 204, "")
 	e.do("PUT", path, put("Start-Sleep", `"x":"`+strings.Repeat("x", 500<<10)+`"`)).want(t, 413, "RequestEntityTooLarge")
+}
+
+// Strangers who send the forms of the token endpoint slowly are in nobody's way.
+func TestSlowStrangersTakeNoPlaces(t *testing.T) {
+	t.Parallel()
+	e := start(t, func(c *server.Config) { c.MaxActive = 2 })
+	form := "grant_type=client_credentials&client_id=" + clientID + "&client_secret=" + e.enroll().Reveal()
+	address := strings.TrimPrefix(e.https.URL, "https://")
+	for range 3 {
+		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: e.https.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "POST /adfs/oauth2/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+		// That the server waits for the form is what it says by 100.
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+			t.Fatalf("the form is answered %q, %v", line, err)
+		}
+	}
+	e.do("GET", cloudPath, "").want(t, 200, "")
+	e.form("/adfs/oauth2/token", form).want(t, 200, "")
+	e.form("/adfs/oauth2/token", form+strings.Repeat("&", 16<<10)).want(t, 413, errors.RequestEntityTooLarge)
 }

@@ -78,12 +78,16 @@ func (s *Server) serve(a *answer, r *request) (err error) {
 	case route == nil:
 		return errors.Newf(errors.ResourceNotFound, "There is nothing at this path; see that it is one of Microsoft.AVS that has to do with script executions.")
 	}
+	places := s.active
+	if route.public {
+		places = s.public
+	}
 	select {
-	case s.active <- struct{}{}:
-		defer func() { <-s.active }()
+	case places <- struct{}{}:
+		defer func() { <-places }()
 	default:
 		a.Header().Set("Retry-After", "1")
-		return errors.Newf(errors.TooManyRequests, "The server works on %d requests, the most it does at once; try again in a second.", cap(s.active))
+		return errors.Newf(errors.TooManyRequests, "The server works on %d requests, the most it does at once; try again in a second.", cap(places))
 	}
 	r.route, r.vars = route, vars
 	if err := r.checkNames(); err != nil {

@@ -110,7 +110,7 @@ type Config struct {
 
 	Hold      time.Duration // how long a request is held at most; 0 means 20 s
 	MaxHeld   int           // requests held at once, past which answers come without waiting; 0 means 1024
-	MaxActive int           // requests worked on at once, past which they are TooManyRequests; 0 means 128
+	MaxActive int           // requests worked on at once, and as many of public routes, past which they are TooManyRequests; 0 means 128
 }
 
 // Server is the API as an http.Handler. HTTPServer makes an http.Server of it with fitting limits.
@@ -122,6 +122,7 @@ type Server struct {
 	actions []string      // of the routes, those to come included
 	held    chan struct{} // a place for each held request
 	active  chan struct{} // a place for each request that is worked on, not held
+	public  chan struct{} // as many for those of everybody, who cannot take the places of whom we know
 
 	// registering is held by who changes or removes a private cloud or a credential of its own: the cloud lies in the
 	// store and the credentials in another, and one request has to see both as the one before has left them.
@@ -146,7 +147,7 @@ func New(c Config) *Server {
 	s := &Server{
 		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
 		cfg: c, routes: routes(), actions: slices.Clone(role.ToCome), released: make(chan struct{}),
-		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive),
+		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive), public: make(chan struct{}, c.MaxActive),
 	}
 	for _, r := range s.routes {
 		s.actions = append(s.actions, r.action)

@@ -44,9 +44,19 @@ func (s *Server) getSigningKeys(a *answer, r *request) error {
 	return a.send(http.StatusOK, map[string]any{"keys": keys})
 }
 
+// maxForm is the most bytes of a form: the scopes and claims of clients are far less.
+const maxForm = 16 << 10
+
+// readForm reads a form. Anybody may send one, as slowly as readBody lets him: that takes no place from others.
+func (s *Server) readForm(a *answer, r *request) ([]byte, error) {
+	<-s.public
+	defer func() { s.public <- struct{}{} }()
+	return r.readBody(a, maxForm)
+}
+
 // postToken gives a token. Its errors have the form of RFC 6749, not ARM's.
 func (s *Server) postToken(a *answer, r *request) error {
-	form, err := r.readBody(a)
+	form, err := s.readForm(a, r)
 	if err != nil {
 		return err
 	}
