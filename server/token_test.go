@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -289,4 +290,46 @@ func TestTheLastProviderIsNotRemoved(t *testing.T) {
 	e.give(role.Provider, domain.Everywhere, server.Developer)
 	e.do("DELETE", path, "", "Authorization", bearer).want(t, 200, "")
 	e.do("GET", path, "", "Authorization", bearer).want(t, 401, errors.AuthenticationFailed)
+}
+
+// gate is a store in which each look-up of a client waits for open.
+type gate struct {
+	server.Identities
+	arrived, open chan struct{}
+}
+
+func (g *gate) Client(ctx context.Context, id string) (domain.Client, error) {
+	g.arrived <- struct{}{}
+	<-g.open
+	return g.Identities.Client(ctx, id)
+}
+
+// Many that have the right secret ask at the same moment from one address: none of them is taken for one who guesses.
+func TestManyRightSecretsAtOnce(t *testing.T) {
+	t.Parallel()
+	const many = 40
+	g := &gate{arrived: make(chan struct{}, many), open: make(chan struct{})}
+	e := start(t, func(c *server.Config) { g.Identities, c.Identities = c.Identities, g })
+	form := "grant_type=client_credentials&client_id=" + clientID + "&client_secret=" + e.enroll().Reveal()
+	answers := make(chan reply, many)
+	for range many {
+		go func() { answers <- e.form("/adfs/oauth2/token", form) }()
+	}
+	var all []reply
+	for n := 0; n < many; n++ {
+		select {
+		case <-g.arrived:
+		case r := <-answers:
+			all = append(all, r)
+		}
+	}
+	close(g.open)
+	for len(all) < many {
+		all = append(all, <-answers)
+	}
+	for _, r := range all {
+		if r.StatusCode != 200 {
+			t.Fatalf("one of %d is answered %d %s", many, r.StatusCode, r.body)
+		}
+	}
 }

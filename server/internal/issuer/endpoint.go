@@ -107,22 +107,24 @@ func credentials(r *http.Request, form url.Values) (client, secret, bad string) 
 
 func (i *Issuer) grant(ctx context.Context, r *http.Request, form url.Values, id, secret string) (Answer, error) {
 	now := i.cfg.Now()
-	wait, right := i.guesses.take(sourceOf(r.RemoteAddr), strings.ToLower(id), now)
+	client, err := i.cfg.Store.Client(ctx, strings.ToLower(id))
+	if err != nil && !errors.Has(err, errors.ResourceNotFound) {
+		return Answer{}, err
+	}
+	var used domain.ClientSecret
+	var found bool
+	wait := i.guesses.try(sourceOf(r.RemoteAddr), strings.ToLower(id), now, func() bool {
+		used, found = match(client.Secrets, secret)
+		return found
+	})
 	if wait > 0 {
 		a := refuse(http.StatusTooManyRequests, "temporarily_unavailable", "There were too many wrong client secrets from this address; wait and try again with the right one.")
 		a.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return a, nil
 	}
-	client, err := i.cfg.Store.Client(ctx, strings.ToLower(id))
-	if err != nil && !errors.Has(err, errors.ResourceNotFound) {
-		right()
-		return Answer{}, err
-	}
-	used, found := match(client.Secrets, secret)
 	if !found {
 		return refuse(http.StatusUnauthorized, "invalid_client", "The client id or the client secret is wrong."), nil
 	}
-	right()
 	if !now.Before(used.Expires) {
 		return refuse(http.StatusUnauthorized, "invalid_client", "The client secret has expired; take a newer one, or have one added with `airlock service-principal add-secret`."), nil
 	}

@@ -74,32 +74,24 @@ func sourceOf(remote string) netip.Prefix {
 	return prefix
 }
 
-// take counts an attempt before it is known whether it is right, so that many at once are no more than one after the
-// other. It says how long to wait where there were too many; else right, called for a right secret, takes the attempt
-// back.
-func (g *guesses) take(source netip.Prefix, client string, now time.Time) (wait time.Duration, right func()) {
+// try asks right, unless there were too many wrong secrets: then it says how long to wait. It asks one at a time, so that
+// many guesses at once are no more than one after the other, and many that are right never wait.
+func (g *guesses) try(source netip.Prefix, client string, now time.Time, right func() bool) (wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ofSource := g.bucket(bucketKey{&perSource, source, ""}, now)
 	ofPair := g.bucket(bucketKey{&perPair, source, client}, now)
-	if wait = max(ofSource.wait(), ofPair.wait()); wait > 0 {
-		return wait, nil
-	}
-	ofClient := g.bucket(bucketKey{&perClient, netip.Prefix{}, client}, now)
-	cost, ofAll := 1.0, 1.0
-	if ofClient.left < 1 {
-		cost, ofAll = underAttack, 0
+	if wait = max(ofSource.wait(), ofPair.wait()); wait > 0 || right() {
+		return wait
 	}
 	ofSource.left--
-	ofPair.left -= cost
-	ofClient.left -= ofAll
-	return 0, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		ofSource.give(1)
-		ofPair.give(cost)
-		ofClient.give(ofAll)
+	if ofClient := g.bucket(bucketKey{&perClient, netip.Prefix{}, client}, now); ofClient.left >= 1 {
+		ofClient.left--
+		ofPair.left--
+	} else {
+		ofPair.left -= underAttack
 	}
+	return 0
 }
 
 // bucket is the one with the key, as full as it is by now.
@@ -108,7 +100,7 @@ func (g *guesses) bucket(key bucketKey, now time.Time) *bucket {
 		g.recent.MoveToFront(e)
 		b := e.Value.(*bucket)
 		if passed := now.Sub(b.at); passed > 0 {
-			b.give(float64(passed) / float64(key.of.every))
+			b.left = min(b.left+float64(passed)/float64(key.of.every), key.of.burst)
 			b.at = now
 		}
 		return b
@@ -122,8 +114,6 @@ func (g *guesses) bucket(key bucketKey, now time.Time) *bucket {
 	g.buckets[key] = g.recent.PushFront(b)
 	return b
 }
-
-func (b *bucket) give(n float64) { b.left = min(b.left+n, b.key.of.burst) }
 
 // wait is the time until the bucket has one, 0 where it has.
 func (b *bucket) wait() time.Duration {
