@@ -366,3 +366,56 @@ func TestAutomationOnly(t *testing.T) {
 	e.as("robot", "PUT", cloudPath+"/scriptExecutions/x", put("Update-Inventory", "")).want(t, 201, "")
 	e.as("robot", "PUT", cloudPath+"/scriptExecutions/y", put("Start-Sleep", "")).want(t, 201, "")
 }
+
+// What is another private cloud's is not there: no word tells it from what is nowhere.
+func TestOperationsElsewhere(t *testing.T) {
+	t.Parallel()
+	e := startWith(t, person("reader"))
+	second := strings.Replace(cloudPath, "Cloud-1", "Cloud-2", 1)
+	e.give(role.Reader, domain.Scope(second), person("reader").Principal)
+	status := e.do("PUT", cloudPath+"/scriptExecutions/x", put("Start-Sleep", "")).want(t, 201, "").Header.Get("Azure-AsyncOperation")
+	_, id, _ := strings.Cut(strings.SplitN(status, "?", 2)[0], "/operationStatuses/")
+	if _, err := e.store.Operation(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"/operationStatuses/", "/operationResults/"} {
+		says := func(id string) string {
+			got := e.as("reader", "GET", second+kind+id, "").want(t, 404, errors.ResourceNotFound)
+			return strings.ReplaceAll(string(got.body), id, "ID")
+		}
+		if there, nowhere := says(id), says(uuid.NewString()); there != nowhere {
+			t.Errorf("%s of another private cloud is answered %s, one of none %s", kind, there, nowhere)
+		}
+	}
+}
+
+// reading is a store that says when output has been read.
+type reading struct {
+	server.Store
+	read chan struct{}
+}
+
+func (s reading) Records(ctx context.Context, id string, after int64, limit, maxBytes int) ([]domain.Record, error) {
+	records, err := s.Store.Records(ctx, id, after, limit, maxBytes)
+	s.read <- struct{}{}
+	return records, err
+}
+
+// Whose role is taken away while he waits does not see what comes then.
+func TestHeldWithoutARole(t *testing.T) {
+	t.Parallel()
+	read := make(chan struct{}, 100)
+	e := start(t, func(c *server.Config) {
+		c.Authenticator = people{token: aDeveloper, "reader": person("reader")}
+		c.Hold, c.Store = time.Hour, reading{c.Store, read}
+	})
+	path := cloudPath + "/scriptExecutions/x"
+	e.do("PUT", path, put("Start-Sleep", "")).want(t, 201, "")
+	mine := e.give(role.Reader, cloudScope, person("reader").Principal)
+	answers := make(chan reply)
+	go func() { answers <- e.as("reader", "GET", path+"/streams", "") }()
+	<-read // there was nothing: it is held
+	e.do("DELETE", assignmentsAt(cloudScope)+"/"+mine.ID, "").want(t, 200, "")
+	e.execute(byName)
+	(<-answers).want(t, 403, errors.AuthorizationFailed)
+}

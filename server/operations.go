@@ -79,14 +79,15 @@ func (s *Server) getOperationResult(a *answer, r *request) error {
 func (s *Server) await(r *request) (op domain.Operation, err error) {
 	read := func() (bool, error) {
 		op, err = s.cfg.Store.Operation(r.Context(), r.vars["operation"])
-		if err == nil && op.Cloud.Key() != r.cloud.Key() {
-			err = errors.Newf(errors.ResourceNotFound, "There is no operation %s of the private cloud %s.", op.ID, r.cloud.Name)
+		if errors.Has(err, errors.ResourceNotFound) || err == nil && op.Cloud.Key() != r.cloud.Key() { // another one's is not there
+			err = errors.Newf(errors.ResourceNotFound, "There is no operation %s of the private cloud %s; operations are kept for 24 hours after their script execution was deleted.",
+				r.vars["operation"], r.cloud.Name)
 		}
 		return op.State.Final(), err
 	}
 	if ended, err := read(); ended || err != nil {
 		return op, err
 	}
-	err = s.hold(r.Context(), op.Execution, read)
+	err = s.hold(r, op.Execution, read)
 	return op, err
 }

@@ -178,8 +178,8 @@ func (s *Server) HTTPServer() *http.Server {
 }
 
 // hold asks ready now and after each change of the execution, until it says true, Hold is over, or the server is
-// about to stop. It is for ready to keep what it saw.
-func (s *Server) hold(ctx context.Context, execution string, ready func() (bool, error)) error {
+// about to stop. It is for ready to keep what it saw. Who may not see it any more is refused like one who asks then.
+func (s *Server) hold(r *request, execution string, ready func() (bool, error)) error {
 	changed, stop := s.cfg.Store.Watch(execution)
 	defer stop()
 	if ok, err := ready(); ok || err != nil {
@@ -194,7 +194,10 @@ func (s *Server) hold(ctx context.Context, execution string, ready func() (bool,
 	timer := time.NewTimer(s.cfg.Hold)
 	defer timer.Stop()
 	for {
-		if woken, err := s.wait(ctx, changed, timer.C); !woken {
+		if woken, err := s.wait(r.Context(), changed, timer.C); !woken {
+			return err
+		}
+		if err := s.authorise(r); err != nil {
 			return err
 		}
 		if ok, err := ready(); ok || err != nil {

@@ -41,7 +41,7 @@ func (s *Server) getStreams(a *answer, r *request) error {
 		return err
 	}
 	var first []domain.Record
-	err = s.hold(r.Context(), x.ID, func() (bool, error) {
+	err = s.hold(r, x.ID, func() (bool, error) {
 		// The state first: of an execution that reads finished all output is there.
 		if x, err = s.cfg.Store.ExecutionByID(r.Context(), x.ID); err != nil {
 			return false, err
