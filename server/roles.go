@@ -13,6 +13,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/server/internal/role"
+	"github.com/airlock-run/airlock/server/internal/token"
 )
 
 // Roles and their assignments are ARM's Microsoft.Authorization (api-version 2022-04-01), so that `az role` works.
@@ -189,7 +190,7 @@ func (s *Server) putAssignment(a *answer, r *request) error {
 
 var (
 	definitionForm = regexp.MustCompile(`(?i)^(?:/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([^/]+)$`)
-	principalForm  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}:[^\s\pC]{1,256}$`)
+	issuerForm     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 )
 
 func (r *request) parseAssignment(body object) (one domain.Assignment, err error) {
@@ -229,15 +230,19 @@ func parsePrincipal(properties object) (p domain.Principal, err error) {
 	if err != nil {
 		return p, err
 	}
-	if !principalForm.MatchString(id) {
+	issuer, rest, _ := strings.Cut(id, ":")
+	if !issuerForm.MatchString(issuer) || !token.ValidID(rest) {
 		return p, invalid("properties.principalId", "The principal %.200q must be named by its issuer, a colon and its id there, such as entra:OBJECT-ID or airlock:CLIENT-ID.", id)
 	}
 	kind, given, err := properties.text("principalType")
 	if err != nil {
 		return p, err
 	}
-	if !given && (strings.HasPrefix(id, domain.AirlockIssuer+":") || strings.HasPrefix(id, domain.TokenIssuer+":")) {
-		kind = string(domain.ServicePrincipal)
+	if issuer == domain.AirlockIssuer || issuer == domain.TokenIssuer {
+		if given && !strings.EqualFold(kind, string(domain.ServicePrincipal)) {
+			return p, invalid("properties.principalType", "The principal %.200q is a %s, not a %.60q; leave principalType out.", id, domain.ServicePrincipal, kind)
+		}
+		return domain.Principal{ID: strings.ToLower(id), Type: domain.ServicePrincipal}, nil // their ids are GUIDs
 	}
 	for _, known := range []domain.PrincipalType{domain.User, domain.Group, domain.ServicePrincipal} {
 		if strings.EqualFold(kind, string(known)) {

@@ -127,6 +127,21 @@ func TestRoleAssignments(t *testing.T) {
 	}
 }
 
+// Whatever a token may name can be assigned a role: groups have spaces in their names, too.
+func TestGroupsWithSpaces(t *testing.T) {
+	t.Parallel()
+	const name = `test:CORP\Cloud Admins`
+	ada := person("ada")
+	ada.Groups = []domain.Principal{{ID: name, Type: domain.Group}}
+	e := startWith(t, ada)
+	e.do("PUT", assignmentsAt(groupScope)+"/"+uuid.NewString(), assigning(role.Reader, name, "Group")).want(t, 201, "")
+	e.as("ada", "GET", cloudPath, "").want(t, 200, "")
+	all := decode[listReply[assignmentReply]](t, e.do("GET", assignmentsAt(groupScope)+"?$filter="+url.QueryEscape("principalId eq '"+name+"'"), "").want(t, 200, "")).Value
+	if len(all) != 1 || all[0].Properties.PrincipalID != name {
+		t.Errorf("listed are %+v", all)
+	}
+}
+
 // Nobody comes to more than he has: not above his scope, not with a role that allows more than his.
 func TestNobodyAssignsMoreThanHeHolds(t *testing.T) {
 	t.Parallel()
@@ -213,6 +228,8 @@ func TestBadRoleAssignments(t *testing.T) {
 		"no principal":      {path, strings.Replace(good, "principalId", "principal", 1), errors.InvalidParameter, "properties.principalId"},
 		"no issuer":         {path, strings.Replace(good, "test:anna", "anna", 1), errors.InvalidParameter, "properties.principalId"},
 		"no id":             {path, strings.Replace(good, "test:anna", "test:", 1), errors.InvalidParameter, "properties.principalId"},
+		"own as a user":     {path, strings.Replace(good, "test:anna", "airlock:"+uuid.NewString(), 1), errors.InvalidParameter, "properties.principalType"},
+		"space at the end":  {path, strings.Replace(good, "test:anna", "test:anna ", 1), errors.InvalidParameter, "properties.principalId"},
 		"a control":         {path, strings.Replace(good, "test:anna", `test:an\u0007na`, 1), errors.InvalidParameter, "properties.principalId"},
 		"a long id":         {path, strings.Replace(good, "test:anna", "test:"+strings.Repeat("a", 257), 1), errors.InvalidParameter, "properties.principalId"},
 		"kind of principal": {path, strings.Replace(good, `"User"`, `"Robot"`, 1), errors.InvalidParameter, "properties.principalType"},
@@ -228,9 +245,10 @@ func TestBadRoleAssignments(t *testing.T) {
 	if all := decode[listReply[assignmentReply]](t, e.do("GET", assignmentsAt(domain.Everywhere), "").want(t, 200, "")).Value; len(all) != 0 {
 		t.Errorf("there are %+v", all)
 	}
-	// Airlock's own service principals are what they are.
-	own := strings.Replace(strings.Replace(good, `"principalType"`, `"x"`, 1), "test:anna", "airlock:"+uuid.NewString(), 1)
-	if got := decode[assignmentReply](t, e.do("PUT", path, own).want(t, 201, "")); got.Properties.PrincipalType != "ServicePrincipal" {
+	// Airlock's own service principals are what they are, in any case.
+	client := uuid.NewString()
+	own := strings.Replace(strings.Replace(good, `"principalType"`, `"x"`, 1), "test:anna", "airlock:"+strings.ToUpper(client), 1)
+	if got := decode[assignmentReply](t, e.do("PUT", path, own).want(t, 201, "")); got.Properties.PrincipalType != "ServicePrincipal" || got.Properties.PrincipalID != "airlock:"+client {
 		t.Errorf("assigned to %+v", got)
 	}
 }

@@ -53,7 +53,7 @@ func (v *Verifier) identity(ctx context.Context, from *source, c *claims) (domai
 	if from.tenant != "" {
 		id = c.more.ObjectID // sub differs from application to application
 	}
-	if !validID(id) {
+	if !ValidID(id) {
 		return domain.Identity{}, fmt.Errorf("%.40q is no id of a principal", id)
 	}
 	identity := domain.Identity{Principal: domain.Principal{ID: from.name + ":" + id, Type: domain.User}}
@@ -65,7 +65,7 @@ func (v *Verifier) identity(ctx context.Context, from *source, c *claims) (domai
 		return domain.Identity{}, fmt.Errorf("%d groups are too many", len(c.more.Groups))
 	}
 	for _, g := range c.more.Groups {
-		if !validID(g) {
+		if !ValidID(g) {
 			return domain.Identity{}, fmt.Errorf("%.40q is no id of a group", g)
 		}
 		identity.Groups = append(identity.Groups, domain.Principal{ID: from.name + ":" + g, Type: domain.Group})
@@ -108,8 +108,8 @@ func (v *Verifier) ownClient(ctx context.Context, c *claims) (domain.Identity, e
 	return domain.Identity{}, fmt.Errorf("the secret %.40q of the service principal %s has been removed", c.more.SecretID, client.ID)
 }
 
-// validID says whether s can be a part of a principal's id: text without spaces at its ends that shows as it is.
-func validID(s string) bool {
+// ValidID says whether s can be the id of a principal behind its issuer's name: text without spaces at its ends that shows as it is.
+func ValidID(s string) bool {
 	if s == "" || len(s) > maxID || s[0] == ' ' || s[len(s)-1] == ' ' {
 		return false
 	}
