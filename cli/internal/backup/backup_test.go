@@ -312,6 +312,35 @@ func (a *archive) bytes(t testing.TB) []byte {
 	return b.Bytes()
 }
 
+// A restore that finds at its end that somebody has begun a state meanwhile leaves that as it is, and nothing of its own.
+func TestRestoreReplacesNothing(t *testing.T) {
+	t.Parallel()
+	for _, theirs := range []string{"key", "secrets/x"} {
+		dir := t.TempDir()
+		staged := filepath.Join(dir, Restoring)
+		ok(t, errors.Join(os.MkdirAll(filepath.Join(staged, "secrets"), 0o700), os.Mkdir(filepath.Join(dir, "secrets"), 0o700)))
+		if theirs == "key" {
+			ok(t, os.Remove(filepath.Join(dir, "secrets")))
+		}
+		for _, name := range []string{database, "key", "secrets/x"} {
+			ok(t, os.WriteFile(filepath.Join(staged, name), []byte("ours"), 0o600))
+		}
+		ok(t, os.WriteFile(filepath.Join(dir, theirs), []byte("theirs"), 0o600))
+		if err := place(Manifest{}, staged, dir); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("beside %s: %v", theirs, err)
+		}
+		ok(t, os.RemoveAll(staged))
+		for name, is := range tree(t, dir) {
+			if strings.HasSuffix(is, "ours") || name == theirs && !strings.HasSuffix(is, "theirs") {
+				t.Errorf("beside %s: %s is %s", theirs, name, is)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, theirs)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Whatever is wrong with a backup, it is refused in a sentence and nothing of it is left.
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()

@@ -231,7 +231,8 @@ func (r *restorer) file(archive *tar.Reader, f File) (err error) {
 }
 
 // place moves what was unpacked into its place, in any order: as long as Restoring is there, no server takes the
-// directory for a state. Where it fails, all of it is removed again.
+// directory for a state. It replaces nothing: a server that has looked before Restoring was there may have begun one.
+// Where it fails, what it has placed is removed again.
 func place(m Manifest, staged, dir string) (err error) {
 	entries, err := os.ReadDir(staged)
 	if err != nil {
@@ -242,17 +243,20 @@ func place(m Manifest, staged, dir string) (err error) {
 			return err
 		}
 	}
+	var placed []string
 	defer func() {
-		for _, e := range entries {
+		for _, path := range placed {
 			if err != nil {
-				_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+				_ = os.RemoveAll(path)
 			}
 		}
 	}()
 	for _, e := range entries {
-		if err := os.Rename(filepath.Join(staged, e.Name()), filepath.Join(dir, e.Name())); err != nil {
-			return err
+		to := filepath.Join(dir, e.Name())
+		if err := unix.Renameat2(unix.AT_FDCWD, filepath.Join(staged, e.Name()), unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
+			return &fs.PathError{Op: "rename", Path: to, Err: err}
 		}
+		placed = append(placed, to)
 	}
 	if err := durable.SyncDir(dir); err != nil {
 		return err
