@@ -118,6 +118,8 @@ func (i *installation) open(ctx context.Context) (err error) {
 		if i.token, err = loadToken(i.path("token")); err != nil {
 			return err
 		}
+	} else if _, err := i.store.DeleteClient(ctx, developerID, ""); err != nil { // of a state that was for development before
+		return err
 	}
 	if err := i.listen(); err != nil {
 		return err
