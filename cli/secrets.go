@@ -1,23 +1,29 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/airlock-run/airlock/cli/internal/config"
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/seal"
+	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/secrets"
 )
 
 func (a *app) secretsCommand() *cobra.Command {
 	return group("secrets", "Persistent secrets of packages, and the master key",
-		a.secretsList(), a.secretsDelete(), a.secretsRotateKey())
+		a.secretsList(), a.secretsDelete(), a.secretsRotateKey(), a.secretsMigrate())
 }
 
 func (a *app) secretsList() *cobra.Command {
@@ -121,4 +127,72 @@ The same moves the key from one place to another. Run it as the user that the se
 		return err
 	})
 	return cmd
+}
+
+func (a *app) secretsMigrate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Copy all persistent secrets of a server on this machine to an Azure Key Vault",
+		Long: `Copy all persistent secrets, those of packages and those of private clouds, from the files of a server on this machine to
+an Azure Key Vault, and read them there. The server must not run. The files stay: once the server has run with the vault
+(secrets.keyVault in its configuration), remove the directory "secrets" of its state.
+
+A secret that the vault has already with the same value is left alone, so that what was cut short can be run again; one
+with another value is refused. Airlock comes to the vault as azidentity's DefaultAzureCredential finds a login: by
+AZURE_CLIENT_ID and its kin, a managed identity, or az. Run it as the user that the server runs as.`,
+		Args: cobra.NoArgs,
+	}
+	state := addStateFlags(cmd)
+	from := cmd.Flags().String("from", "", "where the secrets are: file")
+	to := cmd.Flags().String("to", "", "where they are to be: keyvault")
+	address := cmd.Flags().String("keyvault", "", "address of the vault, https://NAME.vault.azure.net (default: secrets.keyVault of --config)")
+	cmd.RunE = does(func(ctx context.Context, _ []string) error {
+		if *from != "file" || *to != "keyvault" {
+			return errors.Newf(errors.Usage, "Secrets can be migrated with --from file --to keyvault, in no other way.")
+		}
+		return a.migrateSecrets(ctx, state, *address)
+	})
+	return cmd
+}
+
+func (a *app) migrateSecrets(ctx context.Context, state *stateFlags, address string) (err error) {
+	cfg := installationConfig{Config: config.Default(), getenv: a.getenv, log: slog.New(slog.DiscardHandler)}
+	if state.config != "" {
+		if cfg.Config, err = config.Load(state.config); err != nil {
+			return err
+		}
+	}
+	if address = cmp.Or(address, cfg.Secrets.KeyVault); address == "" {
+		return errors.Newf(errors.Usage, "Which key vault? Give its address with --keyvault, or name the configuration that has it with --config.")
+	}
+	vault, err := secrets.OpenKeyVault(address)
+	if err != nil {
+		return err
+	}
+	if cfg.State, err = state.dir(a); err != nil {
+		return err
+	}
+	i := &installation{cfg: cfg, dir: cfg.State, log: cfg.log}
+	if _, err := os.Lstat(i.path("airlock.db")); err != nil {
+		return errors.Because(err, errors.Usage, "%s is not the state directory of a server; name the right one with --state or --config.", i.dir)
+	}
+	if err := i.openDir(); err != nil {
+		return err
+	}
+	key, err := i.loadKey(ctx)
+	if err != nil {
+		return err
+	}
+	// It keeps a server from this state meanwhile.
+	if i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.store.Close()) }()
+	files, err := secrets.OpenFile(i.path("secrets"), key.Derive("persistent secrets"))
+	if err != nil {
+		return err
+	}
+	return secrets.Migrate(ctx, files, vault, func(cloud domain.CloudID, pkg string, n int) {
+		fmt.Fprintf(a.stdout, "%d of %s in %s\n", n, pkg, cloud)
+	})
 }
