@@ -67,15 +67,19 @@ func rampage(t target) error {
 	return linger()
 }
 
-// goroutines works with many of them, some in threads of their own, and sees that a child is refused and no more.
+// goroutines works with many of them, some in threads of their own, and sees that a child is refused and no more. A
+// hundred at a time have a file open: a room has fewer files and threads than there are goroutines.
 func goroutines(t target) error {
 	var all sync.WaitGroup
 	errs := make(chan error, 2000)
+	turns := make(chan struct{}, 100)
 	for i := range cap(errs) {
 		all.Go(func() {
 			if i%50 == 0 {
 				runtime.LockOSThread()
 			}
+			turns <- struct{}{}
+			defer func() { <-turns }()
 			path := filepath.Join(home(), fmt.Sprint(i))
 			if err := os.WriteFile(path, []byte(path), 0o600); err != nil {
 				errs <- err
