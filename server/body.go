@@ -85,6 +85,15 @@ func (r *request) readObject(a *answer) (object, error) {
 	return asObject("", data)
 }
 
+// readProperties reads the properties of a body that is a resource.
+func (r *request) readProperties(a *answer) (object, error) {
+	body, err := r.readObject(a)
+	if err != nil {
+		return object{}, err
+	}
+	return body.object("properties")
+}
+
 func (o object) at(name string) string { return strings.TrimPrefix(o.path+"."+name, ".") }
 
 func malformed(path, format string, args ...any) *errors.Error {

@@ -100,13 +100,6 @@ func named(o object) (string, error) {
 	return text, nil
 }
 
-type armResource struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	Type       string `json:"type"`
-	Properties any    `json:"properties"`
-}
-
 type clientProperties struct {
 	DisplayName string                   `json:"displayName"`
 	ClientID    string                   `json:"clientId"`
@@ -121,12 +114,12 @@ type clientSecretProperties struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func clientResource(c domain.Client) armResource {
+func clientResource(c domain.Client) resource[clientProperties] {
 	p := clientProperties{DisplayName: c.Name, ClientID: c.ID, PrincipalID: c.Principal().ID, CreatedAt: c.Created, Secrets: []clientSecretProperties{}}
 	for _, s := range c.Secrets {
 		p.Secrets = append(p.Secrets, clientSecretProperties{s.ID, s.Created, s.Expires})
 	}
-	return armResource{servicePrincipals + "/" + c.ID, c.ID, ownProvider + "/servicePrincipals", p}
+	return resource[clientProperties]{ID: servicePrincipals + "/" + c.ID, Name: c.ID, Type: ownProvider + "/servicePrincipals", Properties: p}
 }
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
@@ -145,7 +138,7 @@ func (s *Server) listServicePrincipals(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	out := list[armResource]{Value: []armResource{}}
+	out := list[resource[clientProperties]]{Value: []resource[clientProperties]{}}
 	for _, c := range clients {
 		out.Value = append(out.Value, clientResource(c))
 	}
@@ -169,11 +162,7 @@ func (s *Server) putServicePrincipal(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	body, err := r.readObject(a)
-	if err != nil {
-		return err
-	}
-	properties, err := body.object("properties")
+	properties, err := r.readProperties(a)
 	if err != nil {
 		return err
 	}
@@ -284,9 +273,9 @@ type tokenProperties struct {
 	Token       string    `json:"token,omitempty"` // when it is made, and never again
 }
 
-func tokenResource(t domain.StaticToken, value string) armResource {
+func tokenResource(t domain.StaticToken, value string) resource[tokenProperties] {
 	p := tokenProperties{t.Name, t.Principal().ID, t.Created, t.Expires, value}
-	return armResource{staticTokens + "/" + t.ID, t.ID, ownProvider + "/tokens", p}
+	return resource[tokenProperties]{ID: staticTokens + "/" + t.ID, Name: t.ID, Type: ownProvider + "/tokens", Properties: p}
 }
 
 func (s *Server) listTokens(a *answer, r *request) error {
@@ -294,7 +283,7 @@ func (s *Server) listTokens(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	out := list[armResource]{Value: []armResource{}}
+	out := list[resource[tokenProperties]]{Value: []resource[tokenProperties]{}}
 	for _, t := range tokens {
 		out.Value = append(out.Value, tokenResource(t, ""))
 	}
@@ -303,11 +292,7 @@ func (s *Server) listTokens(a *answer, r *request) error {
 
 // postStaticToken makes a static token and shows it, once.
 func (s *Server) postStaticToken(a *answer, r *request) error {
-	body, err := r.readObject(a)
-	if err != nil {
-		return err
-	}
-	properties, err := body.object("properties")
+	properties, err := r.readProperties(a)
 	if err != nil {
 		return err
 	}

@@ -253,11 +253,7 @@ type secretResource struct {
 
 // putSecret keeps a credential to which the private cloud's connection refers. It cannot be read back.
 func (s *Server) putSecret(a *answer, r *request) error {
-	body, err := r.readObject(a)
-	if err != nil {
-		return err
-	}
-	properties, err := body.object("properties")
+	properties, err := r.readProperties(a)
 	if err != nil {
 		return err
 	}

@@ -188,10 +188,7 @@ func (s *Server) putAssignment(a *answer, r *request) error {
 	return a.send(http.StatusOK, r.assignment(one))
 }
 
-var (
-	definitionForm = regexp.MustCompile(`(?i)^(?:/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([^/]+)$`)
-	issuerForm     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
-)
+var definitionForm = regexp.MustCompile(`(?i)^(?:/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([^/]+)$`)
 
 func (r *request) parseAssignment(body object) (one domain.Assignment, err error) {
 	name := r.vars["roleAssignment"]
@@ -231,7 +228,7 @@ func parsePrincipal(properties object) (p domain.Principal, err error) {
 		return p, err
 	}
 	issuer, rest, _ := strings.Cut(id, ":")
-	if !issuerForm.MatchString(issuer) || !token.ValidID(rest) {
+	if !token.ValidName(issuer) || !token.ValidID(rest) {
 		return p, invalid("properties.principalId", "The principal %.200q must be named by its issuer, a colon and its id there, such as entra:OBJECT-ID or airlock:CLIENT-ID.", id)
 	}
 	kind, given, err := properties.text("principalType")

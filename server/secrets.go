@@ -11,14 +11,7 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// persistentSecret is a package's persistent secret, whose value nobody is told.
-type persistentSecret struct {
-	ID         string                     `json:"id"`
-	Name       string                     `json:"name"`
-	Type       string                     `json:"type"`
-	Properties persistentSecretProperties `json:"properties"`
-}
-
+// persistentSecretProperties are what is told of a package's persistent secret: its value is not.
 type persistentSecretProperties struct {
 	Package        string     `json:"package"`
 	PackageVersion string     `json:"packageVersion,omitempty"` // that wrote it
@@ -34,15 +27,17 @@ func (s *Server) listPersistentSecrets(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	value := []persistentSecret{}
+	value := []resource[persistentSecretProperties]{}
 	for _, is := range all {
 		p := persistentSecretProperties{Package: pkg, PackageVersion: is.Version}
 		if !is.Changed.IsZero() {
 			p.Changed = &is.Changed
 		}
-		value = append(value, persistentSecret{cloud.String() + "/persistentSecrets/" + pkg + "/" + is.Name, is.Name, actCloud + "/persistentSecrets", p})
+		value = append(value, resource[persistentSecretProperties]{
+			ID: cloud.String() + "/persistentSecrets/" + pkg + "/" + is.Name, Name: is.Name, Type: actCloud + "/persistentSecrets", Properties: p,
+		})
 	}
-	return a.send(http.StatusOK, list[persistentSecret]{value})
+	return a.send(http.StatusOK, list[resource[persistentSecretProperties]]{value})
 }
 
 // deletePersistentSecret deletes one: 200, or 204 where there is none. An execution that runs has read it already, and

@@ -36,6 +36,9 @@ var (
 	tenantForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
+// ValidName says whether s can be the name of an issuer, as Issuer.Name says.
+func ValidName(s string) bool { return nameForm.MatchString(s) }
+
 const entra = "https://login.microsoftonline.com"
 
 // endpoints are the identifiers under which the issuer signs. Entra's version 1 has one of its own, whose discovery
@@ -71,7 +74,7 @@ func CheckIssuers(own string, issuers []Issuer) error {
 		bad := func(field, format string, args ...any) error {
 			return errors.Newf(errors.Usage, "The issuer %.40q cannot be used: "+format+".", append([]any{i.Name}, args...)...).At(field)
 		}
-		if !nameForm.MatchString(i.Name) || i.Name == domain.AirlockIssuer || i.Name == domain.TokenIssuer {
+		if !ValidName(i.Name) || i.Name == domain.AirlockIssuer || i.Name == domain.TokenIssuer {
 			return bad("name", "a name is a small letter, then at most 30 small letters, digits and hyphens, and not airlock or token")
 		}
 		if names[i.Name] {
