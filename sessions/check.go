@@ -18,9 +18,6 @@ const (
 	checkHosts = 16               // hosts at once
 )
 
-// Privileges are those that the account needs on the root of the vCenter's inventory.
-func Privileges() []string { return vcproxy.Privileges }
-
 // Check tests all that Airlock needs of a private cloud: the vCenter (reached, certificate, login, privileges, REST, SSO
 // administration, inventory) and the SSH login of each host. It collects all failures, one sentence each, within 50 s,
 // and leaves no session behind. A host key that is not known yet is learned, as at any login.

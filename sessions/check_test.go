@@ -267,7 +267,7 @@ func TestPrivilegesAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range sessions.Privileges() {
+	for _, p := range sessions.Privileges {
 		if !bytes.Contains(text, []byte(p)) {
 			t.Errorf("docs/operate.md does not list %s", p)
 		}
