@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -58,6 +59,15 @@ func (a *app) printPairs(pairs ...string) error {
 		}
 	}
 	return w.Flush()
+}
+
+// printList prints the list that the server has at path.
+func (a *app) printList(ctx context.Context, c *client, path string, header []string, columns func(resource) ([]string, error)) error {
+	all, err := c.list(ctx, path)
+	if err != nil {
+		return err
+	}
+	return a.printResources(all, header, columns)
 }
 
 // printResources writes a list as JSON, or as a table of what columns takes from each.

@@ -56,11 +56,7 @@ func (a *app) privateCloudList() *cobra.Command {
 		if cloud.group != "" {
 			prefix = strings.Join(scope[:5], "")
 		}
-		list, err := c.list(ctx, prefix+"providers/Microsoft.AVS/privateClouds")
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "STATE", "ID"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, prefix+"providers/Microsoft.AVS/privateClouds", []string{"NAME", "STATE", "ID"}, func(r resource) ([]string, error) {
 			var p cloudProperties
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{r.Name, p.ProvisioningState, r.ID}, err

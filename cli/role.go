@@ -38,11 +38,7 @@ func (a *app) roleList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.list(ctx, roleDefinitions)
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"ROLE", "DESCRIPTION"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, roleDefinitions, []string{"ROLE", "DESCRIPTION"}, func(r resource) ([]string, error) {
 			var p roleProperties
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{p.RoleName, p.Description}, err

@@ -43,11 +43,7 @@ func (a *app) scriptCmdletList() *cobra.Command {
 		if path, err = packagePath(path, *pkg); err != nil {
 			return err
 		}
-		list, err := c.list(ctx, path+"/scriptCmdlets")
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "TIMEOUT", "DESCRIPTION"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, path+"/scriptCmdlets", []string{"NAME", "TIMEOUT", "DESCRIPTION"}, func(r resource) ([]string, error) {
 			var p cmdletProperties
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{r.Name, p.Timeout, p.Description}, err

@@ -163,11 +163,7 @@ func (a *app) executionList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.list(ctx, path+"/scriptExecutions")
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "CMDLET", "STATE", "SUBMITTED", "TOOK"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, path+"/scriptExecutions", []string{"NAME", "CMDLET", "STATE", "SUBMITTED", "TOOK"}, func(r resource) ([]string, error) {
 			var p executionProperties
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{r.Name, p.cmdlet(), p.ProvisioningState, p.SubmittedAt.Local().Format(time.DateTime), p.took()}, err

@@ -53,11 +53,7 @@ func (a *app) scriptPackageList() *cobra.Command {
 		if *all {
 			path += "?allVersions=true"
 		}
-		list, err := c.list(ctx, path)
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "COMPANY", "DESCRIPTION"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, path, []string{"NAME", "COMPANY", "DESCRIPTION"}, func(r resource) ([]string, error) {
 			var p packageProperties
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{r.Name, p.Company, p.Description}, err

@@ -17,7 +17,6 @@ import (
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/seal"
-	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/secrets"
 )
 
@@ -40,11 +39,7 @@ func (a *app) secretsList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.list(ctx, path+"/persistentSecrets/"+url.PathEscape(args[0]))
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "VERSION", "CHANGED"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, path+"/persistentSecrets/"+url.PathEscape(args[0]), []string{"NAME", "VERSION", "CHANGED"}, func(r resource) ([]string, error) {
 			var p struct{ PackageVersion, Changed string }
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{r.Name, p.PackageVersion, p.Changed}, err
@@ -183,12 +178,11 @@ func (a *app) migrateSecrets(ctx context.Context, state *stateFlags, address str
 	if err != nil {
 		return err
 	}
-	// It keeps a server from this state meanwhile.
-	if i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log}); err != nil {
+	if err := i.openStore(ctx, key); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.store.Close()) }()
-	files, err := secrets.OpenFile(i.path("secrets"), key.Derive("persistent secrets"))
+	files, err := i.openSecretFiles(key)
 	if err != nil {
 		return err
 	}

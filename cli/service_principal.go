@@ -66,11 +66,7 @@ func (a *app) servicePrincipalList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.list(ctx, servicePrincipals)
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "ID", "SECRETS", "LAST EXPIRES"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, servicePrincipals, []string{"NAME", "ID", "SECRETS", "LAST EXPIRES"}, func(r resource) ([]string, error) {
 			var p servicePrincipalProperties
 			err := json.Unmarshal(r.Properties, &p)
 			last := ""

@@ -34,11 +34,7 @@ func (a *app) tokenList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.list(ctx, staticTokens)
-		if err != nil {
-			return err
-		}
-		return a.printResources(list, []string{"NAME", "ID", "EXPIRES"}, func(r resource) ([]string, error) {
+		return a.printList(ctx, c, staticTokens, []string{"NAME", "ID", "EXPIRES"}, func(r resource) ([]string, error) {
 			var p tokenProperties
 			err := json.Unmarshal(r.Properties, &p)
 			return []string{p.DisplayName, r.Name, p.ExpiresAt.Local().Format(time.DateTime)}, err

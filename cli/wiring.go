@@ -94,8 +94,7 @@ func (i *installation) open(ctx context.Context) (err error) {
 	if i.keys, err = seal.OpenKeys(i.path("keys"), key.Derive("keys of executions")); err != nil {
 		return err
 	}
-	i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log, Ended: i.forget})
-	if err != nil {
+	if err := i.openStore(ctx, key); err != nil {
 		return err
 	}
 	// From here on the directory is this process's.
@@ -105,7 +104,7 @@ func (i *installation) open(ctx context.Context) (err error) {
 	if i.packages, err = packages.Open(i.path("packages"), i.store); err != nil {
 		return err
 	}
-	if i.secrets, err = i.openSecrets(key.Derive("persistent secrets")); err != nil {
+	if i.secrets, err = i.openSecrets(key); err != nil {
 		return err
 	}
 	if err := i.openAudit(); err != nil {
@@ -169,6 +168,12 @@ func (i *installation) checkKey(key seal.Key) error {
 	return err
 }
 
+// openStore opens the database, which keeps other servers from the state.
+func (i *installation) openStore(ctx context.Context, key seal.Key) (err error) {
+	i.store, err = store.Open(ctx, store.Config{Path: i.path("airlock.db"), Key: key.Derive("output"), Logger: i.log, Ended: i.forget})
+	return err
+}
+
 // secretStore keeps persistent secrets.
 type secretStore interface {
 	executor.Secrets
@@ -179,7 +184,11 @@ func (i *installation) openSecrets(key seal.Key) (secretStore, error) {
 	if address := i.cfg.Secrets.KeyVault; address != "" {
 		return secrets.OpenKeyVault(address)
 	}
-	return secrets.OpenFile(i.path("secrets"), key)
+	return i.openSecretFiles(key)
+}
+
+func (i *installation) openSecretFiles(key seal.Key) (*secrets.File, error) {
+	return secrets.OpenFile(i.path("secrets"), key.Derive("persistent secrets"))
 }
 
 func (i *installation) openAudit() (err error) {
