@@ -299,12 +299,12 @@ func (i *installation) Run(ctx context.Context, ready func() error) error {
 	if i.cfg.dev() {
 		introduce = i.writeEnv
 	}
-	if err := introduce(ctx); err != nil {
-		return err
-	}
-	if err := ready(); err != nil {
-		return err
-	}
+	group.Go(func() error {
+		if err := introduce(ctx); err != nil {
+			return err
+		}
+		return ready()
+	})
 	err := group.Wait()
 	if asked.Err() != nil && errors.Is(err, asked.Err()) { // of a recovery that was under way
 		err = nil
