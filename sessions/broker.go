@@ -72,7 +72,7 @@ func (b *Broker) Open(ctx context.Context, x domain.Execution, listen domain.Lis
 	if err := g.listen(listen); err != nil {
 		return domain.Grant{}, err
 	}
-	g.record("sessions/open", up.VCenter, "ok", fmt.Sprintf("%d SSH hosts", len(up.SSH)))
+	g.record(audit.Event{Action: "sessions/open", Target: up.VCenter, Result: "ok", Detail: fmt.Sprintf("%d SSH hosts", len(up.SSH))})
 	go g.run() // ends with ctx; the owner waits for Done
 	return g.Grant, nil
 }
@@ -179,13 +179,11 @@ func (g *grant) run() {
 		})
 	}
 	servers.Wait()
-	g.record("sessions/close", g.upstream.VCenter, "ok", "")
+	g.record(audit.Event{Action: "sessions/close", Target: g.upstream.VCenter, Result: "ok"})
 }
 
 // record writes an audit event of the execution, also when its context has ended.
-func (g *grant) record(action, target, result, detail string) {
-	g.broker.audit.Write(context.WithoutCancel(g.ctx), audit.Event{
-		Time: time.Now(), Execution: g.execution.ID, Cloud: g.execution.Cloud.String(), Actor: g.User,
-		Action: action, Target: target, Result: result, Detail: detail,
-	})
+func (g *grant) record(e audit.Event) {
+	e.Time, e.Execution, e.Cloud, e.Actor = time.Now(), g.execution.ID, g.execution.Cloud.String(), g.User
+	g.broker.audit.Write(context.WithoutCancel(g.ctx), e)
 }

@@ -15,9 +15,15 @@ type Event struct {
 	Cloud     string // resource id of the private cloud
 	Actor     string // who: a user, an application, an execution
 	Action    string // what, as part/verb ("executions/claim", "vcenter/login"), of a request as ARM names it
-	Target    string // on what
+	Target    string // on what: the object of a call, a file, a resource
 	Result    string // "ok", or the code of the error or rule that refused it
 	Detail    string
+
+	// Of a call that a script made through the session broker.
+	Host           string        // that it went to
+	Method         string        // of SOAP its name, of HTTP the method and path, of SSH the program, of SFTP the operation
+	Sent, Received int64         // bytes that the script sent and got
+	Duration       time.Duration // until the answer was passed on
 }
 
 // Writer takes events. It is safe for concurrent use and does not wait for long; an event that cannot be written is
@@ -34,5 +40,14 @@ func (l Log) Write(ctx context.Context, e Event) {
 	l.Logger.LogAttrs(ctx, slog.LevelInfo, "audit",
 		slog.Time("at", e.Time), slog.String("execution", e.Execution), slog.String("cloud", e.Cloud),
 		slog.String("actor", e.Actor), slog.String("action", e.Action), slog.String("target", e.Target),
-		slog.String("result", e.Result), slog.String("detail", e.Detail))
+		slog.String("result", e.Result), slog.String("detail", e.Detail), call(e))
+}
+
+// call is what an event tells of a call; nothing, and left out, where there was none.
+func call(e Event) slog.Attr {
+	if e.Host == "" {
+		return slog.Attr{}
+	}
+	return slog.Group("call", slog.String("host", e.Host), slog.String("method", e.Method),
+		slog.Int64("sent", e.Sent), slog.Int64("received", e.Received), slog.Duration("duration", e.Duration))
 }

@@ -11,8 +11,28 @@ type Package struct {
 	Name     string // in the case of its first push; compared without case
 	Version  string // normalised as NuGet does: 1.5 is 1.5.0
 	Digest   string // SHA-256 of the .nupkg, lower-case hex
+	Size     int64  // of the .nupkg, in bytes
 	Pushed   time.Time
-	Manifest manifest.Manifest
+	PushedBy Principal // nobody for what the server itself was started with
+	Library  bool      // without cmdlets of its own: what other packages depend on
+	Spec     Spec
+	Manifest manifest.Manifest // of a library, without cmdlets
+	Findings []ReviewFinding   // of the analysis at its push
+	Review   Review
+	Lock     []PackageRef // what it was found to depend on, when it was approved (-dev: pushed)
+}
+
+// Spec is what a package's nuspec says for people and for what installs it.
+type Spec struct {
+	Authors, Description, ProjectURL string
+	Tags                             []string
+	Dependencies                     []Dependency
+}
+
+// Dependency is a package that another one needs.
+type Dependency struct {
+	ID    string
+	Range string // as NuGet writes it: 1.0 (at least), [1.0], [1.0,2.0), "" for any
 }
 
 // Ref is the package's name in ARM: Name@1.2.3.

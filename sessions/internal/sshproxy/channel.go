@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
@@ -110,23 +111,23 @@ func (p *proxy) fromScript(r *ssh.Request) bool {
 	case "env", "pty-req", "window-change", "signal", "break", "eow@openssh.com":
 		return true
 	case "shell":
-		p.c.Audit("ssh/shell", p.c.Name, ok, "")
+		p.c.Audit(audit.Event{Action: "ssh/shell", Target: p.c.Name, Result: ok})
 		return true
 	case "exec":
 		var m struct{ Command string }
 		if ssh.Unmarshal(r.Payload, &m) != nil {
 			return false
 		}
-		p.c.Audit("ssh/exec", p.c.Name, ok, program(m.Command))
+		p.c.Audit(audit.Event{Action: "ssh/exec", Target: p.c.Name, Result: ok, Detail: program(m.Command)})
 		return true
 	case "subsystem":
 		var m struct{ Name string }
 		if ssh.Unmarshal(r.Payload, &m) == nil && m.Name == "sftp" {
-			p.c.Audit("ssh/sftp", p.c.Name, ok, "")
+			p.c.Audit(audit.Event{Action: "ssh/sftp", Target: p.c.Name, Result: ok})
 			return true
 		}
 	}
-	p.c.Audit("ssh/refused", p.c.Name, label(r.Type), "")
+	p.c.Audit(audit.Event{Action: "ssh/refused", Target: p.c.Name, Result: label(r.Type)})
 	return false
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/airlock-run/airlock/internal/audit"
 )
 
 // asked is a channel that a script wants, and counts its refusal.
@@ -24,7 +26,7 @@ func (a asked) Reject(ssh.RejectionReason, string) error { a.refused.Add(1); ret
 func TestFewChannelsWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newProxy(Config{Audit: func(string, string, string, string) {}})
+		p := newProxy(Config{Audit: func(audit.Event) {}})
 		for range maxChannels {
 			p.slots <- struct{}{}
 			p.sessions <- struct{}{}

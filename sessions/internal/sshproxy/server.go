@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/net/netutil"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/sessions/internal/lazy"
@@ -57,7 +58,7 @@ type Config struct {
 	ScriptKey  ssh.PublicKey // the execution's
 	Signer     ssh.Signer    // host key of the proxy
 
-	Audit func(action, target, result, detail string)
+	Audit func(audit.Event) // gets what happened; who did it, and when, is added
 	Log   *slog.Logger
 }
 
@@ -127,7 +128,7 @@ func (p *proxy) serve(ctx context.Context, conn net.Conn) {
 	sc, channels, requests, err := ssh.NewServerConn(conn, p.server)
 	if err != nil {
 		if ctx.Err() == nil {
-			p.c.Audit("ssh/refused", p.c.Name, "no-session", "")
+			p.c.Audit(audit.Event{Action: "ssh/refused", Target: p.c.Name, Result: "no-session"})
 			p.c.Log.DebugContext(ctx, "SSH handshake", slog.String("host", p.c.Name), slog.Any("error", err))
 		}
 		return
@@ -145,7 +146,7 @@ func (p *proxy) serve(ctx context.Context, conn net.Conn) {
 func (p *proxy) open(ctx context.Context, channels <-chan ssh.NewChannel, work *sync.WaitGroup) {
 	for nc := range channels {
 		if nc.ChannelType() != "session" {
-			p.c.Audit("ssh/refused", p.c.Name, label(nc.ChannelType()), "")
+			p.c.Audit(audit.Event{Action: "ssh/refused", Target: p.c.Name, Result: label(nc.ChannelType())})
 			_ = nc.Reject(ssh.Prohibited, fmt.Sprintf("Airlock does not open %.40q to scripts: exec, shell and sftp only", nc.ChannelType()))
 			continue
 		}
@@ -162,7 +163,7 @@ func (p *proxy) open(ctx context.Context, channels <-chan ssh.NewChannel, work *
 }
 
 func (p *proxy) refuseChannel(nc ssh.NewChannel) {
-	p.c.Audit("ssh/refused", p.c.Name, "channels", "")
+	p.c.Audit(audit.Event{Action: "ssh/refused", Target: p.c.Name, Result: "channels"})
 	_ = nc.Reject(ssh.ResourceShortage, fmt.Sprintf("Airlock opens at most %d channels to %s at once: close one first", maxChannels, p.c.Name))
 }
 
@@ -174,7 +175,7 @@ func (p *proxy) global(requests <-chan *ssh.Request) {
 	for r := range requests {
 		switch r.Type {
 		case "tcpip-forward", "streamlocal-forward@openssh.com":
-			p.c.Audit("ssh/refused", p.c.Name, r.Type, "")
+			p.c.Audit(audit.Event{Action: "ssh/refused", Target: p.c.Name, Result: r.Type})
 		}
 		if r.WantReply {
 			_ = r.Reply(false, nil)

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sessions/internal/lazy"
 )
@@ -38,12 +39,12 @@ func (p *proxy) login(ctx context.Context) (*upstream, error) {
 	defer cancel()
 	u, failed := (&attempt{Host: p.c.Host}).connect(ctx)
 	if failed == nil {
-		p.c.Audit("ssh/login", p.c.Name, ok, "")
+		p.c.Audit(audit.Event{Action: "ssh/login", Target: p.c.Name, Result: ok})
 		return u, nil
 	}
 	err := p.explain(failed)
 	p.c.Log.WarnContext(ctx, "SSH login", slog.String("host", p.c.Name), slog.Any("error", err))
-	p.c.Audit("ssh/login", p.c.Name, string(errors.SessionFailed), "")
+	p.c.Audit(audit.Event{Action: "ssh/login", Target: p.c.Name, Result: string(errors.SessionFailed)})
 	return nil, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sessions/internal/envelope"
 )
@@ -27,7 +28,7 @@ func (p *proxy) refuse(w http.ResponseWriter, r *http.Request, s service, method
 		if method != "" {
 			target += " " + method
 		}
-		p.c.Audit("vcenter/refused", target, no.rule, "")
+		p.c.Audit(audit.Event{Action: "vcenter/refused", Target: target, Result: no.rule})
 	}
 	switch s {
 	case soap, sso:

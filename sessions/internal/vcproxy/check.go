@@ -14,6 +14,7 @@ import (
 	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sessions/internal/lazy"
@@ -47,7 +48,7 @@ type check struct {
 // refused login is not tried a second time: refusals are counted. Each test takes checkTime at most. Of the
 // configuration it takes who the vCenter is and how to log in.
 func Check(ctx context.Context, c Config) Found {
-	c.Audit, c.Log = func(string, string, string, string) {}, slog.New(slog.DiscardHandler)
+	c.Audit, c.Log = func(audit.Event) {}, slog.New(slog.DiscardHandler)
 	life, end := context.WithCancel(ctx)
 	defer end()
 	k := &check{c: c, logins: newLogins(life, c), Found: Found{SSH: map[string]bool{}}}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/sessions/simcloud"
@@ -63,7 +64,7 @@ func TestSessionsAreKept(t *testing.T) {
 			Host: vc.FQDN, Addr: addr, TLS: &tls.Config{RootCAs: pool}, User: vc.User,
 			Password: func(context.Context) (secret.Text, error) { return vc.Password, nil },
 			Token:    secret.New("token"), Certificate: certificate, KeepAlive: 5 * time.Millisecond,
-			Audit: func(string, string, string, string) {}, Log: slog.New(slog.DiscardHandler),
+			Audit: func(audit.Event) {}, Log: slog.New(slog.DiscardHandler),
 		})
 	}()
 	defer func() { cancel(); <-done }()

@@ -19,6 +19,7 @@ import (
 	vimmethods "github.com/vmware/govmomi/vim25/methods"
 	vimsoap "github.com/vmware/govmomi/vim25/soap"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sessions/internal/lazy"
 )
@@ -103,10 +104,10 @@ func audited[T any](l *logins, action string, login func(context.Context, *url.U
 		}
 		if err != nil {
 			l.c.Log.WarnContext(ctx, "vCenter login", slog.String("host", l.c.Host), slog.Any("error", err))
-			l.c.Audit(action, l.c.Host, string(errors.SessionFailed), "")
+			l.c.Audit(audit.Event{Action: action, Target: l.c.Host, Result: string(errors.SessionFailed)})
 			return v, err
 		}
-		l.c.Audit(action, l.c.Host, ok, "")
+		l.c.Audit(audit.Event{Action: action, Target: l.c.Host, Result: ok})
 		return v, nil
 	}
 }
@@ -234,5 +235,5 @@ func (l *logins) logout(ctx context.Context, action string, logout func(context.
 		result = string(errors.SessionFailed)
 		l.c.Log.Warn("vCenter logout", slog.String("host", l.c.Host), slog.Any("error", err))
 	}
-	l.c.Audit(action, l.c.Host, result, "")
+	l.c.Audit(audit.Event{Action: action, Target: l.c.Host, Result: result})
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
@@ -46,7 +47,7 @@ type Config struct {
 	Certificate tls.Certificate // of the proxy
 	KeepAlive   time.Duration   // how often to call the sessions that were made
 
-	Audit func(action, target, result, detail string)
+	Audit func(audit.Event) // gets what happened; who did it, and when, is added
 	Log   *slog.Logger
 }
 
