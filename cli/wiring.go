@@ -205,7 +205,7 @@ func (i *installation) join(key seal.Key) error {
 	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv, own{i.dir, i.cfg.TLS, i.cfg.MasterKey}}
 	limits := i.cfg.Limits
 	i.executor = executor.New(executor.Config{
-		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(clouds, events, i.log),
+		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(clouds, i.log),
 		Keys: i.keys, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
 		Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
 		Limits: executor.Limits{

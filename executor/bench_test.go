@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/runtimetest"
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
@@ -74,9 +75,9 @@ type timedSessions struct {
 	*parts
 }
 
-func (s timedSessions) Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error) {
+func (s timedSessions) Open(ctx context.Context, x domain.Execution, listen domain.Listen, record audit.Writer) (domain.Grant, error) {
 	defer s.time("sessions")()
-	return s.Sessions.Open(ctx, x, listen)
+	return s.Sessions.Open(ctx, x, listen, record)
 }
 
 type timedRuntime struct {

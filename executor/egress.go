@@ -94,8 +94,8 @@ func (j *job) denied(d sandbox.Denial) {
 
 // auditScript writes down what the script has done, in the name under which its sessions know it.
 func (j *job) auditScript(action, target, result, detail string) {
-	j.cfg.Audit.Write(context.WithoutCancel(j.base), audit.Event{
+	j.trail.Write(context.WithoutCancel(j.base), audit.Event{
 		Time: j.cfg.Now(), Execution: j.Execution.ID, Cloud: j.Execution.Cloud.String(), Actor: j.grant.User,
-		Action: action, Target: j.secrets.String(target), Result: result, Detail: j.secrets.String(detail),
+		Action: action, Target: target, Result: result, Detail: detail,
 	})
 }

@@ -63,9 +63,10 @@ type Keys interface {
 	Get(id string) (seal.Key, error)
 }
 
-// Sessions opens the sessions of an execution; they end with ctx.
+// Sessions opens the sessions of an execution; they end with ctx. Their calls are told to record until the Grant's Done is
+// closed.
 type Sessions interface {
-	Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error)
+	Open(ctx context.Context, x domain.Execution, listen domain.Listen, record audit.Writer) (domain.Grant, error)
 }
 
 // Config joins the executor to the other parts.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
@@ -99,7 +100,7 @@ func (f *faulty) Write(ctx context.Context, cloud domain.CloudID, pkg, version s
 	return f.Secrets.Write(ctx, cloud, pkg, version, changes)
 }
 
-func (f *faulty) Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error) {
+func (f *faulty) Open(ctx context.Context, x domain.Execution, listen domain.Listen, record audit.Writer) (domain.Grant, error) {
 	if f.hang {
 		<-ctx.Done()
 		return domain.Grant{}, ctx.Err()
@@ -107,7 +108,7 @@ func (f *faulty) Open(ctx context.Context, x domain.Execution, listen domain.Lis
 	if f.open != nil {
 		return domain.Grant{}, f.open
 	}
-	return f.Sessions.Open(ctx, x, listen)
+	return f.Sessions.Open(ctx, x, listen, record)
 }
 
 // newFaulty starts an executor on parts that fail as set says.

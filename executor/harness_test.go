@@ -134,7 +134,7 @@ func openHome(dir, pkg string) (*home, error) {
 	}
 	h.config = executor.Config{
 		Store: h.store, Packages: laidOut(pkg), Secrets: h.secrets, Keys: h.keys, Audit: h.trail, Node: "test",
-		Sessions: sessions.New(upstream{}, h.trail, slog.New(slog.DiscardHandler)),
+		Sessions: sessions.New(upstream{}, slog.New(slog.DiscardHandler)),
 		Dir:      filepath.Join(dir, "executor"), Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
 		Isolation: executor.IsolationNone, // the scripts of these tests write where the test reads
 	}

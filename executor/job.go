@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/executor/internal/stream"
+	"github.com/airlock-run/airlock/executor/internal/trail"
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -34,6 +35,7 @@ type job struct {
 
 	secrets *redact.Set
 	output  *stream.Writer
+	trail   *trail.Recorder
 	held    map[string]secret.Text // the persistent secrets as they were read
 
 	mu      sync.Mutex
@@ -64,6 +66,7 @@ func (e *Executor) execute(ctx context.Context, c domain.Claim) {
 		Store: e.cfg.Store, Execution: c.Execution.ID, Fence: c.Fence, Secrets: j.secrets,
 		MaxBytes: e.cfg.MaxOutput, Now: e.cfg.Now, Failed: j.stop,
 	})
+	j.trail = trail.New(j.secrets, e.cfg.Audit)
 
 	over := make(chan struct{})
 	var guard sync.WaitGroup

@@ -51,9 +51,9 @@ func (p *panicking) Finish(ctx context.Context, id string, fence int64, o domain
 	return p.Store.Finish(ctx, id, fence, o)
 }
 
-func (p *panicking) Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error) {
+func (p *panicking) Open(ctx context.Context, x domain.Execution, listen domain.Listen, record audit.Writer) (domain.Grant, error) {
 	p.at("open")
-	return p.Sessions.Open(ctx, x, listen)
+	return p.Sessions.Open(ctx, x, listen, record)
 }
 
 type panickingSecrets struct{ *panicking }

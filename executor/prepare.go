@@ -132,7 +132,7 @@ func (j *job) openRoom(p *runtime.Prepared) (err error) {
 // openGrant opens the sessions. They live until the kill, so that a script that is asked to end can still clean up.
 func (j *job) openGrant(p *runtime.Prepared) error {
 	ctx, end := context.WithCancel(j.killed)
-	grant, err := j.cfg.Sessions.Open(ctx, j.Execution, j.room.Listen)
+	grant, err := j.cfg.Sessions.Open(ctx, j.Execution, j.room.Listen, j.trail)
 	if err != nil {
 		end()
 		return because(err, errors.SessionFailed, "The sessions with the private cloud could not be opened; the server's log says more under the id %s.", j.Execution.ID)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/airlock-run/airlock/executor"
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
@@ -27,8 +28,8 @@ type eavesdropper struct {
 	grants []domain.Grant
 }
 
-func (e *eavesdropper) Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error) {
-	g, err := e.Sessions.Open(ctx, x, listen)
+func (e *eavesdropper) Open(ctx context.Context, x domain.Execution, listen domain.Listen, record audit.Writer) (domain.Grant, error) {
+	g, err := e.Sessions.Open(ctx, x, listen, record)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.grants = append(e.grants, g)

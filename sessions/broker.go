@@ -39,21 +39,21 @@ const certificateLife = 24 * time.Hour
 // Broker opens grants.
 type Broker struct {
 	clouds Clouds
-	audit  audit.Writer
 	log    *slog.Logger
 }
 
 // New makes a broker. Causes of failures, which no user sees, go to log.
-func New(clouds Clouds, a audit.Writer, log *slog.Logger) *Broker {
-	return &Broker{clouds, a, log}
+func New(clouds Clouds, log *slog.Logger) *Broker {
+	return &Broker{clouds, log}
 }
 
 // Open opens the grant of an execution: listeners for its vCenter and the SSH servers of its private cloud, and the
 // token and key that they take. It logs in nowhere; that happens at first use. The grant ends with ctx: listeners
-// and connections are cut at once, Airlock's sessions are logged out (5 s at most), then Done is closed.
+// and connections are cut at once, Airlock's sessions are logged out (5 s at most), then Done is closed. What happens
+// meanwhile is told to record, up to the close of Done; its writer sees to it that no secret of the execution stays in it.
 //
 // Errors are SessionFailed. After one, nothing is left open.
-func (b *Broker) Open(ctx context.Context, x domain.Execution, listen domain.Listen) (domain.Grant, error) {
+func (b *Broker) Open(ctx context.Context, x domain.Execution, listen domain.Listen, record audit.Writer) (domain.Grant, error) {
 	up, err := b.clouds.Upstream(ctx, x.Cloud)
 	if err != nil {
 		if e := (*errors.Error)(nil); errors.As(err, &e) {
@@ -65,7 +65,7 @@ func (b *Broker) Open(ctx context.Context, x domain.Execution, listen domain.Lis
 	if err := up.check(); err != nil {
 		return domain.Grant{}, err
 	}
-	g, err := b.prepare(ctx, x, up)
+	g, err := b.prepare(ctx, x, up, record)
 	if err != nil {
 		return domain.Grant{}, errors.Because(err, errors.SessionFailed, "Airlock could not make keys for the execution's sessions; try again.")
 	}
@@ -81,7 +81,8 @@ func (b *Broker) Open(ctx context.Context, x domain.Execution, listen domain.Lis
 type grant struct {
 	domain.Grant
 	ctx       context.Context // of the grant's life
-	broker    *Broker
+	log       *slog.Logger
+	audit     audit.Writer
 	execution domain.Execution
 	upstream  Upstream
 	signers   []ssh.Signer // host keys, in the order of upstream.SSH
@@ -92,8 +93,8 @@ type grant struct {
 }
 
 // prepare makes what the execution is known by, and by what it knows the broker.
-func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream) (*grant, error) {
-	g := &grant{ctx: ctx, broker: b, execution: x, upstream: up, done: make(chan struct{})}
+func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream, record audit.Writer) (*grant, error) {
+	g := &grant{ctx: ctx, log: b.log, audit: record, execution: x, upstream: up, done: make(chan struct{})}
 	authority, certificate, err := ca.Issue(ca.Request{
 		Name: "Airlock execution authority", Hosts: []string{up.VCenter, "vc", "localhost", "127.0.0.1", "::1"}, Lifetime: certificateLife,
 	})
@@ -174,7 +175,7 @@ func (g *grant) run() {
 		servers.Go(func() {
 			sshproxy.Serve(g.ctx, g.listeners[i+1], sshproxy.Config{
 				Host:       sshproxy.Host(h),
-				ScriptUser: g.User, ScriptKey: g.key, Signer: g.signers[i], Audit: g.record, Log: g.broker.log,
+				ScriptUser: g.User, ScriptKey: g.key, Signer: g.signers[i], Audit: g.record, Log: g.log,
 			})
 		})
 	}
@@ -185,5 +186,5 @@ func (g *grant) run() {
 // record writes an audit event of the execution, also when its context has ended.
 func (g *grant) record(e audit.Event) {
 	e.Time, e.Execution, e.Cloud, e.Actor = time.Now(), g.execution.ID, g.execution.Cloud.String(), g.User
-	g.broker.audit.Write(context.WithoutCancel(g.ctx), e)
+	g.audit.Write(context.WithoutCancel(g.ctx), e)
 }

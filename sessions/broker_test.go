@@ -71,7 +71,7 @@ func TestOpenFails(t *testing.T) {
 		}, errors.SessionFailed, "connection to esx01.example.org, port 22"},
 	} {
 		e := &events{}
-		_, err := sessions.New(test.clouds, e, slog.New(slog.DiscardHandler)).Open(t.Context(), x, test.listen)
+		_, err := sessions.New(test.clouds, slog.New(slog.DiscardHandler)).Open(t.Context(), x, test.listen, e)
 		if errors.CodeOf(err) != test.code || !strings.Contains(errors.For(err, "").Message, test.says) {
 			t.Errorf("%s: %v; want %s that says %q", what, err, test.code, test.says)
 		}
@@ -220,7 +220,6 @@ func TestVCenterLoginFails(t *testing.T) {
 	} {
 		f.up, f.events = good, &events{}
 		test.change(&f.up)
-		f.broker = sessions.New(f, f.events, slog.New(slog.DiscardHandler))
 		g, end := f.open(t, "one")
 		s := &script{Grant: g}
 		c := s.soapClient(t)

@@ -47,7 +47,7 @@ func newFixture(t testing.TB) *fixture {
 		}
 	})
 	f := &fixture{cloud: cloud, up: upstream(cloud), events: &events{}, listen: loopback}
-	f.broker = sessions.New(f, f.events, slog.New(slog.DiscardHandler))
+	f.broker = sessions.New(f, slog.New(slog.DiscardHandler))
 	return f
 }
 
@@ -75,7 +75,7 @@ func (f *fixture) open(t testing.TB, id string) (domain.Grant, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	x := domain.Execution{ID: id, Cloud: domain.CloudID{Subscription: "s", ResourceGroup: "g", Name: "sddc1"}}
-	g, err := f.broker.Open(ctx, x, f.listen)
+	g, err := f.broker.Open(ctx, x, f.listen, f.events)
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func newCloud(t *testing.T) *cloud {
 		}
 	})
 	c := &cloud{Cloud: sim}
-	c.broker = sessions.New(c, audited{}, slog.New(slog.DiscardHandler))
+	c.broker = sessions.New(c, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -75,7 +75,7 @@ func (c *cloud) run(t *testing.T, cmdlet string, secrets map[string]secret.Text,
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	grant, err := c.broker.Open(ctx, domain.Execution{ID: "0198-test", Cloud: domain.CloudID{Subscription: "s", ResourceGroup: "g", Name: "sddc1"}},
-		func(string, int) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") })
+		func(string, int) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }, audited{})
 	if err != nil {
 		t.Fatal(err)
 	}
