@@ -139,7 +139,7 @@ func openHome(dir, pkg string) (*home, error) {
 		Isolation: executor.IsolationNone, // the scripts of these tests write where the test reads
 	}
 	return h, h.store.PutPackage(context.Background(), domain.Package{
-		Name: "Torture", Version: "1.0.0", Digest: digest, Pushed: time.Now(), Manifest: manifest.Manifest{
+		Name: "Torture", Version: "1.0.0", Digest: digest, Pushed: time.Now(), Review: domain.Review{State: domain.Approved}, Manifest: manifest.Manifest{
 			ManifestVersion: 1, Name: "Torture", Version: "1.0.0", Runtime: manifest.Go, Cmdlets: runtimetest.Cmdlets(),
 			Binaries: map[string]string{goruntime.Platform: runtimetest.ScriptName},
 		},

@@ -106,7 +106,7 @@ func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader) (domain.Pack
 	if _, ok := p.Manifest.Binaries[hostPlatform()]; !ok {
 		return domain.Package{}, invalid(fmt.Errorf("it has no binary for %s, where executions run", hostPlatform()))
 	}
-	p.Digest, p.Pushed = digest, time.Now().UTC()
+	p.Digest, p.Size, p.Pushed, p.Review.State = digest, size, time.Now().UTC(), domain.Approved
 	laid, err := r.prepareLayout(ctx, archive, p.Manifest)
 	if err != nil {
 		return domain.Package{}, err

@@ -71,7 +71,7 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(data)
-	want := domain.Package{Name: "Contoso.Tools", Version: "1.2.0", Digest: hex.EncodeToString(sum[:]), Pushed: p.Pushed, Manifest: declared("Contoso.Tools", "1.2")}
+	want := domain.Package{Name: "Contoso.Tools", Version: "1.2.0", Digest: hex.EncodeToString(sum[:]), Size: int64(len(data)), Pushed: p.Pushed, Review: domain.Review{State: domain.Approved}, Manifest: declared("Contoso.Tools", "1.2")}
 	if diff := cmp.Diff(want, p); diff != "" || p.Pushed.IsZero() {
 		t.Error(diff, p.Pushed)
 	}

@@ -88,7 +88,7 @@ func (s *Server) prepare(r *request, cloud domain.PrivateCloud, sub submission) 
 	}
 	x = domain.Execution{
 		ID: s.cfg.NewID(), Cloud: cloud.ID, CmdletID: sub.cmdletID, Cmdlet: cmdlet.Name,
-		Package:    domain.PackageRef{Name: p.Name, Version: p.Version, Digest: p.Digest},
+		Package: p.Pin(), Lock: p.Lock,
 		Parameters: args.visible, Hidden: args.hidden,
 		Timeout: sub.timeout, Retention: sub.retention, State: domain.Pending, Submitted: s.cfg.Now(),
 	}

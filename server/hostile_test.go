@@ -121,7 +121,7 @@ func TestHostileTokens(t *testing.T) {
 	static := func(name string, life time.Duration) (value string) {
 		value = "alk_" + b64(strings.Repeat(name, 32)[:32])
 		sum := sha256.Sum256([]byte(value))
-		if err := e.store.AddStaticToken(t.Context(), domain.StaticToken{ID: name, Name: name, Hash: sum[:], Created: now, Expires: now.Add(life)}); err != nil {
+		if err := e.store.AddStaticToken(t.Context(), domain.StaticToken{ID: name, Name: name, Hash: sum[:], Created: now, Expires: now.Add(life)}, domain.Principal{}); err != nil {
 			t.Fatal(err)
 		}
 		return value

@@ -22,15 +22,16 @@ import (
 
 // Identities keeps who there is beside the principals of other issuers, and the keys of Airlock's own tokens. What does
 // not exist is ResourceNotFound. Who is removed loses his roles with it; the last one to have the role keep is a Conflict.
+// To whom a secret or token was shown can act as its principal: the reviews of packages go by that.
 type Identities interface {
 	PutClient(ctx context.Context, c domain.Client) (stored domain.Client, created bool, err error)
 	Client(ctx context.Context, id string) (domain.Client, error)
 	Clients(ctx context.Context) ([]domain.Client, error)
 	DeleteClient(ctx context.Context, id, keep string) (existed bool, err error)
-	AddClientSecret(ctx context.Context, client string, s domain.ClientSecret) error
+	AddClientSecret(ctx context.Context, client string, s domain.ClientSecret, shownTo domain.Principal) error
 	RemoveClientSecret(ctx context.Context, client, secret string) error
 
-	AddStaticToken(ctx context.Context, t domain.StaticToken) error
+	AddStaticToken(ctx context.Context, t domain.StaticToken, shownTo domain.Principal) error
 	StaticTokens(ctx context.Context) ([]domain.StaticToken, error)
 	StaticTokenByHash(ctx context.Context, hash []byte) (domain.StaticToken, error)
 	DeleteStaticToken(ctx context.Context, id, keep string) (existed bool, err error)
@@ -52,7 +53,7 @@ func Enroll(ctx context.Context, store Identities, id, name string, lifetime tim
 		}
 	}
 	value, s := newSecret(lifetime, now)
-	return secret.New(value), store.AddClientSecret(ctx, id, s)
+	return secret.New(value), store.AddClientSecret(ctx, id, s, domain.Principal{})
 }
 
 // random is 256 bits that need no quoting anywhere.
@@ -226,7 +227,7 @@ func (s *Server) addSecret(a *answer, r *request) error {
 		return err
 	}
 	value, made := newSecret(life, s.cfg.Now())
-	if err := s.cfg.Identities.AddClientSecret(r.Context(), id, made); err != nil {
+	if err := s.cfg.Identities.AddClientSecret(r.Context(), id, made, r.identity.Principal); err != nil {
 		return err
 	}
 	return a.send(http.StatusOK, struct {
@@ -306,7 +307,7 @@ func (s *Server) postStaticToken(a *answer, r *request) error {
 	}
 	value, now := token.StaticPrefix+random(), s.cfg.Now()
 	t := domain.StaticToken{ID: uuid.NewString(), Name: name, Hash: token.Hash(value), Created: now, Expires: now.Add(life)}
-	if err := s.cfg.Identities.AddStaticToken(r.Context(), t); err != nil {
+	if err := s.cfg.Identities.AddStaticToken(r.Context(), t, r.identity.Principal); err != nil {
 		return err
 	}
 	return a.send(http.StatusCreated, tokenResource(t, value))

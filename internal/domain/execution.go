@@ -32,7 +32,8 @@ type Execution struct {
 	Name     string // the user's ARM name; free again after a DELETE
 	CmdletID string // scriptCmdletId as it was written
 	Package  PackageRef
-	Cmdlet   string // the declared name
+	Lock     []PackageRef // what the package depends on, as it was when the execution was submitted
+	Cmdlet   string       // the declared name
 
 	Parameters []Parameter
 	Hidden     []Parameter // hiddenParameters: never echoed

@@ -14,12 +14,13 @@ type Package struct {
 	Size     int64  // of the .nupkg, in bytes
 	Pushed   time.Time
 	PushedBy Principal // nobody for what the server itself was started with
+	Promotes string    // the version with a label whose files these are; "" for none
 	Library  bool      // without cmdlets of its own: what other packages depend on
 	Spec     Spec
 	Manifest manifest.Manifest // of a library, without cmdlets
 	Findings []ReviewFinding   // of the analysis at its push
 	Review   Review
-	Lock     []PackageRef // what it was found to depend on, when it was approved (-dev: pushed)
+	Lock     []PackageRef // what it was found to depend on, when it was approved (-dev: pushed), by name
 }
 
 // Spec is what a package's nuspec says for people and for what installs it.
@@ -38,9 +39,17 @@ type Dependency struct {
 // Ref is the package's name in ARM: Name@1.2.3.
 func (p Package) Ref() string { return p.Name + "@" + p.Version }
 
-// PackageRef is what an execution resolved to and keeps.
+// Pin names the version with its content.
+func (p Package) Pin() PackageRef {
+	return PackageRef{Name: p.Name, Version: p.Version, Digest: p.Digest}
+}
+
+// PackageRef is a version of a package with its content: what an execution resolved to and keeps.
 type PackageRef struct {
 	Name    string
 	Version string
 	Digest  string
 }
+
+// String is the name in ARM: Name@1.2.3.
+func (p PackageRef) String() string { return p.Name + "@" + p.Version }

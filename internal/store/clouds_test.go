@@ -71,7 +71,7 @@ func TestPackages(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		ctx := t.Context()
 		pack := func(name, version, digest string) domain.Package {
-			return domain.Package{Name: name, Version: version, Digest: digest, Pushed: morning, Manifest: manifest.Manifest{
+			return domain.Package{Name: name, Version: version, Digest: digest, Pushed: morning, Review: domain.Review{State: domain.Approved}, Manifest: manifest.Manifest{
 				ManifestVersion: 1, Name: name, Version: version, Runtime: manifest.Go, Cmdlets: []manifest.Cmdlet{{Name: "Get-Inventory", TimeoutSeconds: 60,
 					Parameters: []manifest.Parameter{{Name: "Password", Type: manifest.SecureString, Required: true}}}}}}
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 const executionColumns = `x.id, c.subscription, c.resource_group, c.name, x.name, x.cmdlet_id, x.package_name,
-	x.package_version, x.package_digest, x.cmdlet, x.parameters, x.hidden, x.sealed, x.body_digest, x.timeout, x.retention,
+	x.package_version, x.package_digest, x.package_lock, x.cmdlet, x.parameters, x.hidden, x.sealed, x.body_digest, x.timeout, x.retention,
 	x.state, x.failure_code, x.failure_message, x.warning, x.submitted, x.started, x.finished, x.named_outputs`
 
 const fromExecutions = ` FROM executions x JOIN private_clouds c ON c.key = x.cloud `
@@ -25,7 +25,7 @@ func scanExecutionAnd(r scanner, more ...any) (x domain.Execution, err error) {
 	var f domain.Failure
 	var timeout, retention int64
 	err = r.Scan(append([]any{&x.ID, &x.Cloud.Subscription, &x.Cloud.ResourceGroup, &x.Cloud.Name, &x.Name, &x.CmdletID,
-		&x.Package.Name, &x.Package.Version, &x.Package.Digest, &x.Cmdlet, asJSON{&x.Parameters}, asJSON{&x.Hidden},
+		&x.Package.Name, &x.Package.Version, &x.Package.Digest, asJSON{&x.Lock}, &x.Cmdlet, asJSON{&x.Parameters}, asJSON{&x.Hidden},
 		&x.Sealed, &x.BodyDigest, &timeout, &retention, &x.State, &f.Code, &f.Message, &x.Warning,
 		asMicros{&x.Submitted}, asMicros{&x.Started}, asMicros{&x.Finished}, asJSON{&x.NamedOutputs}}, more...)...)
 	x.Timeout, x.Retention = time.Duration(timeout)*time.Microsecond, time.Duration(retention)*time.Microsecond
@@ -102,10 +102,10 @@ func (s *Store) enqueue(t *tx, x domain.Execution) error {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO executions (id, cloud, lane_seq, name, name_key, cmdlet_id, package_name, package_version,
-			package_digest, cmdlet, parameters, hidden, sealed, body_digest, timeout, retention, state, warning, submitted)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'Pending', $17, $18)`,
+			package_digest, package_lock, cmdlet, parameters, hidden, sealed, body_digest, timeout, retention, state, warning, submitted)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'Pending', $18, $19)`,
 		x.ID, x.Cloud.Key(), seq, x.Name, strings.ToLower(x.Name), x.CmdletID, x.Package.Name, x.Package.Version,
-		x.Package.Digest, x.Cmdlet, asJSON{x.Parameters}, asJSON{x.Hidden}, x.Sealed, x.BodyDigest,
+		x.Package.Digest, asJSON{x.Lock}, x.Cmdlet, asJSON{x.Parameters}, asJSON{x.Hidden}, x.Sealed, x.BodyDigest,
 		x.Timeout.Microseconds(), x.Retention.Microseconds(), x.Warning, asMicros{&x.Submitted})
 	if err != nil {
 		return err

@@ -117,8 +117,8 @@ func removePrincipal(t *tx, statement, id string, p domain.Principal, keep strin
 }
 
 // AddClientSecret gives a service principal one more secret, of at most ten that have not expired; those that have are
-// removed.
-func (s *Store) AddClientSecret(ctx context.Context, client string, secret domain.ClientSecret) error {
+// removed. shownTo is whom it was shown to, who counts as the service principal from now on where a person is meant.
+func (s *Store) AddClientSecret(ctx context.Context, client string, secret domain.ClientSecret, shownTo domain.Principal) error {
 	now := s.now()
 	return s.write(ctx, func(t *tx) error {
 		c, err := clientByID(t.view, client)
@@ -139,7 +139,10 @@ func (s *Store) AddClientSecret(ctx context.Context, client string, secret domai
 		}
 		_, err = t.exec(`INSERT INTO client_secrets (id, principal, hash, created, expires) VALUES ($1, $2, $3, $4, $5)`,
 			secret.ID, client, secret.Hash, asMicros{&secret.Created}, asMicros{&secret.Expires})
-		return err
+		if err != nil {
+			return err
+		}
+		return hold(t, c.Principal(), shownTo)
 	})
 }
 
@@ -154,12 +157,15 @@ func (s *Store) RemoveClientSecret(ctx context.Context, client, secret string) e
 	})
 }
 
-// AddStaticToken keeps a new static token.
-func (s *Store) AddStaticToken(ctx context.Context, token domain.StaticToken) error {
+// AddStaticToken keeps a new static token. shownTo is whom it was shown to, who counts as the token where a person is meant.
+func (s *Store) AddStaticToken(ctx context.Context, token domain.StaticToken, shownTo domain.Principal) error {
 	return s.write(ctx, func(t *tx) error {
 		_, err := t.exec(`INSERT INTO static_tokens (`+tokenColumns+`) VALUES ($1, $2, $3, $4, $5)`,
 			token.ID, token.Name, token.Hash, asMicros{&token.Created}, asMicros{&token.Expires})
-		return err
+		if err != nil {
+			return err
+		}
+		return hold(t, token.Principal(), shownTo)
 	})
 }
 

@@ -42,7 +42,7 @@ func TestClients(t *testing.T) {
 		ctx := t.Context()
 		_, err := f.Client(ctx, "one")
 		want(t, err, errors.ResourceNotFound)
-		want(t, f.AddClientSecret(ctx, "one", clientSecret("a", time.Hour)), errors.ResourceNotFound)
+		want(t, f.AddClientSecret(ctx, "one", clientSecret("a", time.Hour), domain.Principal{}), errors.ResourceNotFound)
 		put := func(id, name string) (domain.Client, bool) {
 			c, created, err := f.PutClient(ctx, domain.Client{ID: id, Name: name, Created: f.clock.t})
 			ok(t, err)
@@ -50,8 +50,8 @@ func TestClients(t *testing.T) {
 		}
 		one, created := put("one", "Pipeline")
 		same(t, "a new one", created, true)
-		ok(t, f.AddClientSecret(ctx, "one", clientSecret("a", time.Hour)))
-		ok(t, f.AddClientSecret(ctx, "one", clientSecret("b", 2*time.Hour)))
+		ok(t, f.AddClientSecret(ctx, "one", clientSecret("a", time.Hour), domain.Principal{}))
+		ok(t, f.AddClientSecret(ctx, "one", clientSecret("b", 2*time.Hour), domain.Principal{}))
 		one.Secrets = []domain.ClientSecret{clientSecret("a", time.Hour), clientSecret("b", 2*time.Hour)}
 		two, _ := put("two", "Backup")
 		f.clock.t = f.clock.t.Add(time.Minute)
@@ -86,11 +86,11 @@ func TestClientSecretsAreBounded(t *testing.T) {
 		_, _, err := f.PutClient(ctx, domain.Client{ID: "one", Name: "Pipeline", Created: morning})
 		ok(t, err)
 		for i := range maxSecrets {
-			ok(t, f.AddClientSecret(ctx, "one", clientSecret(fmt.Sprint("s", i), time.Duration(i+1)*time.Hour)))
+			ok(t, f.AddClientSecret(ctx, "one", clientSecret(fmt.Sprint("s", i), time.Duration(i+1)*time.Hour), domain.Principal{}))
 		}
-		want(t, f.AddClientSecret(ctx, "one", clientSecret("more", 50*time.Hour)), errors.Conflict)
+		want(t, f.AddClientSecret(ctx, "one", clientSecret("more", 50*time.Hour), domain.Principal{}), errors.Conflict)
 		f.clock.t = morning.Add(time.Hour) // the first one expires
-		ok(t, f.AddClientSecret(ctx, "one", clientSecret("more", 50*time.Hour)))
+		ok(t, f.AddClientSecret(ctx, "one", clientSecret("more", 50*time.Hour), domain.Principal{}))
 		c := must[domain.Client](t)(f.Client(ctx, "one"))
 		same(t, "the first one went", fmt.Sprint(len(c.Secrets), c.Secrets[0].ID), fmt.Sprint(maxSecrets, "more"))
 	})
@@ -103,8 +103,8 @@ func TestStaticTokens(t *testing.T) {
 			return domain.StaticToken{ID: id, Name: name, Hash: hashOf(id), Created: morning, Expires: morning.Add(time.Hour)}
 		}
 		one, two := token("1", "nightly"), token("2", "hourly")
-		ok(t, f.AddStaticToken(ctx, one))
-		ok(t, f.AddStaticToken(ctx, two))
+		ok(t, f.AddStaticToken(ctx, one, domain.Principal{}))
+		ok(t, f.AddStaticToken(ctx, two, domain.Principal{}))
 		f.reopen()
 		same(t, "all", must[[]domain.StaticToken](t)(f.StaticTokens(ctx)), []domain.StaticToken{two, one})
 		same(t, "by hash", must[domain.StaticToken](t)(f.StaticTokenByHash(ctx, hashOf("1"))), one)
@@ -152,7 +152,7 @@ func TestTheLastOfARoleStays(t *testing.T) {
 			f.assign(domain.Client{ID: id}.Principal())
 		}
 		token := domain.StaticToken{ID: "1", Name: "nightly", Hash: hashOf("1"), Created: morning, Expires: morning}
-		ok(t, f.AddStaticToken(ctx, token))
+		ok(t, f.AddStaticToken(ctx, token, domain.Principal{}))
 		same(t, "one of two", must[bool](t)(f.DeleteClient(ctx, "one", "r")), true)
 		_, err := f.DeleteClient(ctx, "two", "r")
 		want(t, err, errors.Conflict)

@@ -106,6 +106,8 @@ func TestMigrate(t *testing.T) {
 		`INSERT INTO private_clouds VALUES ('` + cloudID(1).Key() + `', 'sub-1', 'group', 'Sub-1', 'Group', 'Cloud-1', 'westeurope', 'av36',
 			'10.0.0.0/22', 3, 'Succeeded', '', 'vc.example', 'example', 'https://login.example')`,
 		`INSERT INTO lanes (cloud) VALUES ('` + cloudID(1).Key() + `')`,
+		`INSERT INTO packages VALUES ('a', '1.0.0', 'A', '1.0.0', 'one', 1, '{}'), ('a', '1.1.0-preview', 'A', '1.1.0-preview', 'two', 1, '{}'),
+			('a', '1.1.0-dev.2', 'A', '1.1.0-dev.2', 'three', 1, '{}')`,
 	} {
 		_, err := db.Exec(step)
 		ok(t, err)
@@ -116,6 +118,12 @@ func TestMigrate(t *testing.T) {
 	got := must[domain.PrivateCloud](t)(s.PrivateCloud(t.Context(), cloudID(1)))
 	same(t, "migrated", got, cloud(1))
 	same(t, "egress", got.Egress.String(), "none")
+	// Versions of before reviews were trusted, and those of the dev ring are never reviewed.
+	for digest, state := range map[string]domain.ReviewState{"one": domain.Approved, "two": domain.Approved, "three": domain.Submitted} {
+		p := must[domain.Package](t)(s.PackageByDigest(t.Context(), digest))
+		same(t, p.Version, p.Review, domain.Review{State: state, Acknowledged: []string{}})
+		same(t, p.Version, p.PushedBy, domain.Principal{})
+	}
 }
 
 // TestNothingRemovedStaysInTheFile looks for secrets in the bytes of the database and its log: in output they are never
