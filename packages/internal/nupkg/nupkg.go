@@ -8,12 +8,15 @@ package nupkg
 import (
 	"archive/zip"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -45,15 +48,16 @@ func Open(r io.ReaderAt, size int64) (*Archive, error) {
 	if size > MaxSize {
 		return nil, fmt.Errorf("the archive has %d bytes; at most %d are allowed", size, MaxSize)
 	}
-	directory := &budget{r: r, left: maxDirectory}
-	z, err := zip.NewReader(directory, size)
-	if directory.spent {
-		return nil, errors.New("the archive's directory is too large")
+	if err := checkEnd(r, size); err != nil {
+		return nil, err
 	}
+	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("it is no zip archive, or a truncated one: %w", err)
+		return nil, fmt.Errorf("it is no zip archive, or a damaged one: %w", err)
 	}
-	directory.left = -1 // from now on entries are read, whose sizes are known
+	for _, f := range z.File {
+		f.Name = unescape(f.Name)
+	}
 	if err := checkEntries(z.File, size); err != nil {
 		return nil, err
 	}
@@ -84,22 +88,62 @@ func Open(r io.ReaderAt, size int64) (*Archive, error) {
 	return a, nil
 }
 
-// budget ends reading once more than left bytes were read; left < 0 means no end.
-type budget struct {
-	r     io.ReaderAt
-	left  int64
-	spent bool
+// checkEnd reads the record at the archive's end (APPNOTE.TXT 4.3.16) and holds it to the form in which every reader
+// finds the same directory: at the very end, right behind the directory, and without the extensions for archives that
+// are larger than these may be. So what was reviewed is what any client unpacks, and nothing is read or allocated for a
+// directory that is too large.
+func checkEnd(r io.ReaderAt, size int64) error {
+	const length = 22
+	b := make([]byte, length)
+	if size < length {
+		return errors.New("it is no zip archive, or a truncated one")
+	}
+	if _, err := r.ReadAt(b, size-length); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("it cannot be read: %w", err)
+	}
+	u16 := func(at int) int64 { return int64(binary.LittleEndian.Uint16(b[at:])) }
+	u32 := func(at int) int64 { return int64(binary.LittleEndian.Uint32(b[at:])) }
+	entries, directory, offset := u16(10), u32(12), u32(16)
+	switch {
+	case string(b[:4]) != "PK\x05\x06" || u16(20) != 0:
+		return errors.New("it is no zip archive, or a truncated one, or has a comment behind its end")
+	case entries > maxEntries:
+		return fmt.Errorf("the archive has %d or more entries; at most %d are allowed", entries, maxEntries)
+	case directory > maxDirectory:
+		return fmt.Errorf("the archive's directory is too large: %d bytes; at most %d are allowed", directory, maxDirectory)
+	case u16(4) != 0 || u16(6) != 0 || u16(8) != entries || offset+directory != size-length:
+		return errors.New("the archive is in several parts, or something lies before it or behind its directory")
+	}
+	return nil
 }
 
-func (b *budget) ReadAt(p []byte, off int64) (int, error) {
-	if b.left >= 0 {
-		if b.left -= int64(len(p)); b.left < 0 {
-			b.left, b.spent = 0, true
-			return 0, io.ErrUnexpectedEOF
+// escaped is a byte in the form in which NuGet's clients write most of those of names that are not a letter or digit.
+var escaped = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// unescape is the name that an entry's name stands for: parts are named by URIs (ECMA-376 part 2, section 6.2.2), and
+// NuGet's clients write a%20b and read it as "a b".
+func unescape(entry string) string {
+	return escaped.ReplaceAllStringFunc(entry, func(s string) string {
+		b, _ := strconv.ParseUint(s[1:], 16, 8) // the form leaves no error
+		return string([]byte{byte(b)})
+	})
+}
+
+// partName is the name of the entry for a file: what unescape gives back.
+func partName(file string) string {
+	var b strings.Builder
+	for _, c := range []byte(file) {
+		if c == '/' || strings.IndexByte(unreserved, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
-	return b.r.ReadAt(p, off)
+	return b.String()
 }
+
+// unreserved are the characters that a URI has for themselves only (RFC 3986, section 2.3).
+const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 func isNuspec(name string) bool {
 	return !strings.Contains(name, "/") && strings.EqualFold(path.Ext(name), ".nuspec")
@@ -108,11 +152,11 @@ func isNuspec(name string) bool {
 // isPart says whether an entry belongs to the packaging, not to what is packed.
 func isPart(name string) bool {
 	lower := strings.ToLower(name)
-	return lower == "[content_types].xml" || strings.HasPrefix(lower, "_rels/") || strings.HasPrefix(lower, "package/services/metadata/")
+	return lower == "[content_types].xml" || lower == ".signature.p7s" || strings.HasPrefix(lower, "_rels/") || strings.HasPrefix(lower, "package/services/metadata/")
 }
 
 func checkEntries(files []*zip.File, size int64) error {
-	if len(files) > maxEntries {
+	if len(files) > maxEntries { // the record at the end has this number modulo 65,536
 		return fmt.Errorf("the archive has %d entries; at most %d are allowed", len(files), maxEntries)
 	}
 	names := names{}

@@ -39,7 +39,7 @@ func Write(ctx context.Context, w io.Writer, spec Nuspec, fsys fs.FS) error {
 		if err != nil {
 			return err
 		}
-		err = add(z, name, reader{ctx, f})
+		err = add(z, partName(name), reader{ctx, f})
 		f.Close()
 		if err != nil {
 			return err
@@ -92,13 +92,14 @@ func contentTypes(files []string) string {
 	b.WriteString(`<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>`)
 	declared := map[string]bool{"rels": true}
 	for _, name := range append([]string{".nuspec"}, files...) {
+		name = partName(name)
 		ext := strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))
 		switch {
 		case ext == "":
-			fmt.Fprintf(&b, `<Override PartName="/%s" ContentType="application/octet"/>`, escape(name))
+			fmt.Fprintf(&b, `<Override PartName="/%s" ContentType="application/octet"/>`, name)
 		case !declared[ext]:
 			declared[ext] = true
-			fmt.Fprintf(&b, `<Default Extension="%s" ContentType="application/octet"/>`, escape(ext))
+			fmt.Fprintf(&b, `<Default Extension="%s" ContentType="application/octet"/>`, ext)
 		}
 	}
 	b.WriteString("</Types>\n")
