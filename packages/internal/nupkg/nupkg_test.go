@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/nupkg"
 )
 
@@ -67,7 +68,7 @@ func TestWriteAndRead(t *testing.T) {
 	}
 	want := nupkg.Nuspec{
 		ID: "Contoso.Tools", Version: "1.2.0-dev", Description: "does <things> & more", Authors: "Contoso", Owners: "Contoso", ProjectURL: "https://example.com/?a&b",
-		Tags: []string{"PSModule", "a&b"}, Dependencies: []nupkg.Dependency{{ID: "A", Range: "[1.0,2.0)"}, {ID: "B.C"}},
+		Tags: []string{"PSModule", "a&b"}, Dependencies: []domain.Dependency{{ID: "A", Range: "[1.0,2.0)"}, {ID: "B.C"}},
 	}
 	var first, second bytes.Buffer
 	if err := errors.Join(nupkg.Write(t.Context(), &first, want, files), nupkg.Write(t.Context(), &second, want, files)); err != nil {

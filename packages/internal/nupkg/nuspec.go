@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"deps.dev/util/semver"
+	"github.com/airlock-run/airlock/internal/domain"
 )
 
 // Nuspec is what a package says of itself ("nuspec File Reference", learn.microsoft.com/nuget/reference/nuspec).
@@ -23,13 +24,7 @@ type Nuspec struct {
 	ProjectURL  string
 	Tags        []string
 
-	Dependencies []Dependency // of all target frameworks together, each id once
-}
-
-// Dependency is a package that another one needs.
-type Dependency struct {
-	ID    string
-	Range string // as NuGet writes it, without blanks: 1.0 (at least), [1.0], [1.0,2.0), "" for any
+	Dependencies []domain.Dependency // of all target frameworks together, each id once
 }
 
 // namespaces are those of the schemas that NuGet's clients have written over the years. The content that is read here
@@ -135,17 +130,20 @@ const idRule = "is not of letters, digits and '_', joined by single '.' or '-', 
 
 func validID(id string) bool { return len(id) <= 100 && idForm.MatchString(id) }
 
+// maxDependencies bounds the dependencies of one package; all of PowerCLI are some 80.
+const maxDependencies = 500
+
 // read returns all dependencies, each id once.
-func (r readDependencies) read() (all []Dependency, err error) {
+func (r readDependencies) read() (all []domain.Dependency, err error) {
 	lists := [][]readDependency{r.Flat}
 	for _, g := range r.Groups {
 		lists = append(lists, g.Dependencies)
 	}
-	seen := map[string]Dependency{} // by id in lower case
+	seen := map[string]domain.Dependency{} // by id in lower case
 	for _, list := range lists {
 		here := map[string]bool{}
 		for _, found := range list {
-			d := Dependency{ID: strings.TrimSpace(found.ID)}
+			d := domain.Dependency{ID: strings.TrimSpace(found.ID)}
 			if !validID(d.ID) {
 				return nil, fmt.Errorf("the nuspec has a dependency with the id %.200q, which %s", d.ID, idRule)
 			}
@@ -159,6 +157,8 @@ func (r readDependencies) read() (all []Dependency, err error) {
 				return nil, fmt.Errorf("the nuspec has the dependency %s twice", d.ID)
 			case there && before.Range != d.Range:
 				return nil, fmt.Errorf("the nuspec has the dependency %s with two ranges, %q and %q", d.ID, before.Range, d.Range)
+			case !there && len(all) == maxDependencies:
+				return nil, fmt.Errorf("the nuspec has more than %d dependencies", maxDependencies)
 			case !there:
 				all = append(all, d)
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/nupkg"
 )
 
@@ -31,7 +32,7 @@ func TestParseNuspec(t *testing.T) {
 			</tags><dependencies><dependency id="Other" version="[1.0]"/><dependency id="More"/></dependencies>`) + "\n<!-- end -->\n"))
 		want := nupkg.Nuspec{
 			ID: "Contoso.Tools", Version: "1.2", Description: "a <b>", Authors: "Jane", Owners: "Contoso", ProjectURL: "https://example.com/",
-			Tags: []string{"PSModule", "vSphere", "NSX"}, Dependencies: []nupkg.Dependency{{ID: "Other", Range: "[1.0]"}, {ID: "More"}},
+			Tags: []string{"PSModule", "vSphere", "NSX"}, Dependencies: []domain.Dependency{{ID: "Other", Range: "[1.0]"}, {ID: "More"}},
 		}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", year, err, diff)
@@ -42,6 +43,15 @@ func TestParseNuspec(t *testing.T) {
 // depends is a nuspec of a package that depends on what the XML says.
 func depends(xml string) []byte {
 	return []byte(nuspec(schema, minimum+"<dependencies>"+xml+"</dependencies>"))
+}
+
+// numbered repeats an element with the numbers below n.
+func numbered(form string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, form, i)
+	}
+	return b.String()
 }
 
 func TestRanges(t *testing.T) {
@@ -68,7 +78,7 @@ func TestGroupsOfDependencies(t *testing.T) {
 	t.Parallel()
 	n, err := nupkg.ParseNuspec(depends(`<group targetFramework="net462"><dependency id="A" version="1.0"/><dependency id="B"/></group>
 		<group targetFramework="netstandard2.0"><dependency id="a" version="1.0" exclude="Build"/></group><group/>`))
-	want := []nupkg.Dependency{{ID: "A", Range: "1.0"}, {ID: "B"}}
+	want := []domain.Dependency{{ID: "A", Range: "1.0"}, {ID: "B"}}
 	if diff := cmp.Diff(want, n.Dependencies); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -98,6 +108,7 @@ func TestParseNuspecRefuses(t *testing.T) {
 		{nuspec(schema, minimum+"<tags>a</tags><tags>b</tags>"), "the element tags 2 times"},
 		{nuspec(schema, minimum+"<dependencies/><dependencies/>"), "the element dependencies 2 times"},
 		{string(depends("<dependency/>")), `a dependency with the id ""`},
+		{string(depends(numbered("<dependency id='A%d'/>", 501))), "more than 500 dependencies"},
 		{string(depends("<dependency id='a b'/>")), `a dependency with the id "a b"`},
 		{string(depends("<dependency id='A'/><dependency id='a' version='1.0'/>")), "the dependency a twice"},
 		{string(depends("<group><dependency id='A' version='1.0'/></group><group><dependency id='A' version='2.0'/></group>")), `two ranges, "1.0" and "2.0"`},
