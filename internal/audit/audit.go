@@ -10,6 +10,7 @@ import (
 
 // Event is one act that somebody may have to answer for.
 type Event struct {
+	Seq       int64 // its place among the events of its execution that are kept, from 1; 0 for others
 	Time      time.Time
 	Execution string // id, "" where no execution is concerned
 	Cloud     string // resource id of the private cloud
@@ -24,6 +25,9 @@ type Event struct {
 	Method         string        // of SOAP its name, of HTTP the method and path, of SSH the program, of SFTP the operation
 	Sent, Received int64         // bytes that the script sent and got
 	Duration       time.Duration // until the answer was passed on
+
+	// Count is of a summary: for how many calls that are not kept one by one it stands, with their bytes and time together.
+	Count int64
 }
 
 // Writer takes events. It is safe for concurrent use and does not wait for long; an event that cannot be written is
@@ -49,5 +53,5 @@ func call(e Event) slog.Attr {
 		return slog.Attr{}
 	}
 	return slog.Group("call", slog.String("host", e.Host), slog.String("method", e.Method),
-		slog.Int64("sent", e.Sent), slog.Int64("received", e.Received), slog.Duration("duration", e.Duration))
+		slog.Int64("sent", e.Sent), slog.Int64("received", e.Received), slog.Duration("duration", e.Duration), slog.Int64("count", max(e.Count, 1)))
 }

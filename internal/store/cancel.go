@@ -78,10 +78,10 @@ func (s *Store) Delete(ctx context.Context, cloud domain.CloudID, name, opID str
 	return op, existed, err
 }
 
-// remove takes the record away, ends its operations and frees its lane. Output cannot be reached any more; the tidier
-// overwrites it, in small steps so that a large one holds nobody up.
+// remove takes the record away, ends its operations and frees its lane. Output and audit cannot be reached any more; the tidier
+// overwrites it, in small steps so that large ones hold nobody up.
 func remove(t *tx, h holding, now time.Time) error {
-	_, err := t.exec(`INSERT INTO removed (execution) SELECT id FROM executions WHERE id = $1 AND records > 0`, h.id)
+	_, err := t.exec(`INSERT INTO removed (execution) SELECT id FROM executions WHERE id = $1 AND (records > 0 OR audited > 0)`, h.id)
 	if err != nil {
 		return err
 	}

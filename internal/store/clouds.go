@@ -82,7 +82,7 @@ func pause(t *tx, c domain.PrivateCloud) error {
 	return err
 }
 
-// RemovePrivateCloud removes a private cloud with the records and output of its executions, all of which must have
+// RemovePrivateCloud removes a private cloud with the records, output and audit of its executions, all of which must have
 // ended: where one runs or waits it is a Conflict, and nothing changes. The operations are kept for 24 hours. What was
 // assigned at its scope goes too, so that nobody has it on another private cloud that gets the same name. existed is
 // false where there is no such private cloud.
@@ -113,7 +113,7 @@ func (s *Store) RemovePrivateCloud(ctx context.Context, id domain.CloudID) (exis
 
 func removeCloud(t *tx, key string, now time.Time) error {
 	const its = `SELECT id FROM executions WHERE cloud = $1`
-	if _, err := t.exec(`INSERT INTO removed (execution) `+its+` AND records > 0`, key); err != nil {
+	if _, err := t.exec(`INSERT INTO removed (execution) `+its+` AND (records > 0 OR audited > 0)`, key); err != nil {
 		return err
 	}
 	_, err := t.exec(`UPDATE operations SET expires = $2, finished = coalesce(finished, $3) WHERE execution IN (`+its+`)`,

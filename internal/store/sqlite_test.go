@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 )
@@ -164,10 +165,15 @@ func TestNothingRemovedStaysInTheFile(t *testing.T) {
 			recs = append(recs, lines(seq[n], domain.Output, strings.Repeat("abc", random.IntN(40))+secret)...)
 		}
 		ok(t, f.Append(ctx, running[n].Execution.ID, running[n].Fence, recs))
+		events := calls(recs[0].Seq, int64(len(recs)))
+		for i := range events {
+			events[i].Detail = recs[i].Text
+		}
+		ok(t, f.AppendAudit(ctx, running[n].Execution.ID, running[n].Fence, events))
 	}
 	c := running[0]
 	ok(t, f.Seal(ctx, c.Execution.ID, c.Fence, []byte("intent "+secret)))
-	same(t, "secrets on the disk, output apart", onDisk(), len(running)+1) // which the caller would have sealed
+	same(t, "secrets on the disk, output and audit apart", onDisk(), len(running)+1) // which the caller would have sealed
 
 	for n, to := range []string{"[redacted]", "[redacted, which is longer than what was there]"} {
 		c := running[n]
@@ -177,10 +183,21 @@ func TestNothingRemovedStaysInTheFile(t *testing.T) {
 			}
 			return recs, len(recs) > 0
 		}))
+		ok(t, f.RewriteAudit(ctx, c.Execution.ID, c.Fence, 0, func(events []audit.Event) bool {
+			for i := range events {
+				events[i].Detail = strings.ReplaceAll(events[i].Detail, secret, to)
+			}
+			return true
+		}))
 		f.finish(c, domain.Outcome{State: domain.Succeeded})
 		for _, r := range f.all(c.Execution.ID) {
 			if !strings.HasSuffix(r.Text, to) {
 				t.Fatalf("record %d reads %q", r.Seq, r.Text)
+			}
+		}
+		for _, e := range f.audited(c.Execution.ID) {
+			if !strings.HasSuffix(e.Detail, to) {
+				t.Fatalf("event %d reads %q", e.Seq, e.Detail)
 			}
 		}
 	}
@@ -240,6 +257,7 @@ func TestPlansUseIndexes(t *testing.T) {
 		`SELECT count(*) FROM executions b WHERE b.cloud = 'c' AND b.state = 'Pending' AND b.lane_seq < 7`:                                "executions_waiting",
 		`SELECT first_seq FROM chunks WHERE execution = 'x' AND first_seq <= 7 AND last_seq >= 7 ORDER BY first_seq DESC LIMIT 1`:         "sqlite_autoindex_chunks_1",
 		`SELECT first_seq FROM chunks WHERE execution = (SELECT id FROM executions WHERE id = 'x') AND first_seq >= 1 ORDER BY first_seq`: "sqlite_autoindex_chunks_1",
+		`SELECT data FROM audit_chunks WHERE execution = 'x' AND first_seq > 7 ORDER BY first_seq LIMIT 1`:                                "sqlite_autoindex_audit_chunks_1",
 	} {
 		steps, err := list(view{t.Context(), f.reader}, func(r scanner) (detail string, err error) {
 			var a, b, c int

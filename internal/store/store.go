@@ -7,7 +7,7 @@
 // that goes with each later write about the execution; a write with another number is refused with the code
 // ExecutorLost.
 //
-// Output is sealed: it may show a secret until Airlock knows it and rewrites it, and a database leaves copies of rows
+// Output and audit are sealed: they may show a secret until Airlock knows it and rewrites them, and a database leaves copies of rows
 // behind that no statement reaches (SQLite does where it moves rows between pages, secure_delete or not).
 //
 // The engine is SQLite: one goroutine writes, with one commit for all writes that wait at the same time, and some
@@ -31,7 +31,7 @@ import (
 // Config says where the state lies and how it is bounded.
 type Config struct {
 	Path      string           // of the database file; its directory must exist
-	Key       seal.Key         // for this purpose only: output is sealed with it
+	Key       seal.Key         // for this purpose only: output and audit are sealed with it
 	Now       func() time.Time // time.Now when nil
 	Logger    *slog.Logger     // of what goes on in the background; discards when nil
 	MaxQueued int              // executions that may wait per private cloud, 1000 when 0

@@ -205,6 +205,8 @@ func (f *fixture) gone(x domain.Execution) {
 	want(f.t, err, errors.ResourceNotFound)
 	_, err = f.Records(ctx, x.ID, 0, 10, 1000)
 	want(f.t, err, errors.ResourceNotFound)
+	_, err = f.Audit(ctx, x.ID, 0, 10)
+	want(f.t, err, errors.ResourceNotFound)
 	_, _, err = f.Tail(ctx, x.ID, domain.Output, 10, 1000)
 	want(f.t, err, errors.ResourceNotFound)
 }

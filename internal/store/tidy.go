@@ -13,7 +13,7 @@ const (
 )
 
 // Expire removes at most limit executions past their retention (60 days after their end where they ask for none)
-// with their output, and at most limit operations whose execution went 24 hours ago. It says how many of both; when
+// with their output and audit, and at most limit operations whose execution went 24 hours ago. It says how many of both; when
 // that is 0 nothing is left to remove.
 func (s *Store) Expire(ctx context.Context, limit int) (n int, err error) {
 	now, limit := s.now(), max(limit, 1)
@@ -86,7 +86,7 @@ func (td *tidier) close() {
 	td.stopped.Wait()
 }
 
-// tidy removes the output of removed executions, then empties the write-ahead log. It says false where a reader that
+// tidy removes the output and the audit of removed executions, then empties the write-ahead log. It says false where a reader that
 // is under way keeps the log.
 func (s *Store) tidy(ctx context.Context) (done bool, err error) {
 	for more := true; more; {
@@ -106,12 +106,14 @@ func (s *Store) sweep(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	return true, s.write(ctx, func(t *tx) error {
-		n, err := t.exec(`DELETE FROM chunks WHERE execution = $1 AND first_seq IN
-			(SELECT first_seq FROM chunks WHERE execution = $1 ORDER BY first_seq LIMIT $2)`, ids[0], tidyChunks)
-		if err != nil || n == tidyChunks {
-			return err
+		for _, table := range []string{"chunks", "audit_chunks"} {
+			n, err := t.exec(`DELETE FROM `+table+` WHERE execution = $1 AND first_seq IN
+				(SELECT first_seq FROM `+table+` WHERE execution = $1 ORDER BY first_seq LIMIT $2)`, ids[0], tidyChunks)
+			if err != nil || n == tidyChunks {
+				return err
+			}
 		}
-		_, err = t.exec(`DELETE FROM removed WHERE execution = $1`, ids[0])
+		_, err := t.exec(`DELETE FROM removed WHERE execution = $1`, ids[0])
 		return err
 	})
 }
