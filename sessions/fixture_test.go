@@ -125,7 +125,7 @@ func (e *events) Write(_ context.Context, ev audit.Event) {
 	e.all = append(e.all, ev)
 }
 
-// has says whether there is an event with action, result, and target and detail that contain the words.
+// has says whether there is an event with action, result, and target, host, method and detail that contain the words.
 func (e *events) has(action, result string, words ...string) bool {
 	return e.count(action, result, words...) > 0
 }
@@ -137,7 +137,7 @@ func (e *events) count(action, result string, words ...string) int {
 	for _, ev := range e.all {
 		hit := ev.Action == action && ev.Result == result
 		for _, w := range words {
-			hit = hit && strings.Contains(ev.Target+" "+ev.Detail, w)
+			hit = hit && strings.Contains(ev.Target+" "+ev.Host+" "+ev.Method+" "+ev.Detail, w)
 		}
 		if hit {
 			n++

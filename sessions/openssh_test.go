@@ -36,28 +36,45 @@ func TestOpenSSH(t *testing.T) {
 		" HostKeyAlias %[1]s\n UserKnownHostsFile %[5]s\n StrictHostKeyChecking yes\n BatchMode yes\n", e.Host, port, g.User,
 		write("key", g.Key.Reveal()), write("known", e.Host+" "+e.HostKey+"\n")))
 	file := write("file", strings.Repeat("a line\n", 100_000))
-	batch := write("batch", fmt.Sprintf("put %s /tmp/there\nget /tmp/there %s\n", file, file+".back"))
-	for name, command := range map[string][]string{
-		"ssh":  {"ssh", "-F", config, e.Host, "uname -a"},
-		"sftp": {"sftp", "-F", config, "-b", batch, e.Host},
-		"scp":  {"scp", "-F", config, file, e.Host + ":/tmp/copied"},
+	batch := write("batch", fmt.Sprintf("put %s /tmp/there\nget /tmp/there %[1]s.sftp\n", file))
+	if err := os.MkdirAll(filepath.Join(dir, "tree", "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("tree/below/leaf", strings.Repeat("a line\n", 100_000))
+	for _, c := range []struct {
+		command, back string // back is the file that it should have brought
+	}{
+		{"sftp -F CONFIG -b " + batch + " HOST", "file.sftp"},
+		{"scp -F CONFIG FILE HOST:/tmp/new", ""},
+		{"scp -F CONFIG HOST:/tmp/new FILE.scp", "file.scp"},
+		{"scp -F CONFIG -r DIR/tree HOST:/tmp", ""},
+		{"scp -F CONFIG -r HOST:/tmp/tree DIR/back", "back/below/leaf"},
+		{"scp -O -F CONFIG FILE HOST:/tmp/old", ""},
+		{"scp -O -F CONFIG -p HOST:/tmp/old FILE.old", "file.old"},
+		{"scp -O -F CONFIG -rp DIR/tree HOST:/var/log", ""},
+		{"scp -O -F CONFIG -r HOST:/var/log/tree DIR/again", "again/below/leaf"},
 	} {
-		out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
-		if name == "scp" { // the simulated host ends SFTP without an exit status: what counts is the file, below
+		words := strings.Fields(strings.NewReplacer("CONFIG", config, "HOST", e.Host, "FILE", file, "DIR", dir).Replace(c.command))
+		if out, err := exec.CommandContext(t.Context(), words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", c.command, err, out)
+		}
+		if c.back == "" {
 			continue
 		}
-		if err != nil || name == "ssh" && !strings.Contains(string(out), e.Host) {
-			t.Errorf("%s: %v\n%s", name, err, out)
+		if back, err := os.ReadFile(filepath.Join(dir, c.back)); err != nil || string(back) != strings.Repeat("a line\n", 100_000) {
+			t.Errorf("%s brought back %d bytes, %v", c.command, len(back), err)
 		}
 	}
-	back, err := os.ReadFile(file + ".back")
-	if err != nil || len(back) != 700_000 {
-		t.Errorf("sftp brought back %d bytes, %v", len(back), err)
+	for _, path := range []string{"/tmp/there", "/tmp/new", "/tmp/tree/below/leaf"} {
+		if !f.events.has("sftp/close", "ok", path) {
+			t.Errorf("no event of %s, which was written by SFTP", path)
+		}
 	}
-	if out, _, _ := run(t, s.ssh(t, "esx01"), "ls /tmp", nil); !strings.Contains(out, "copied") {
-		t.Errorf("ls /tmp = %q; want the file that scp brought", out)
+	out, err := exec.CommandContext(t.Context(), "ssh", "-F", config, e.Host, "uname -a").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), e.Host) {
+		t.Errorf("uname -a: %v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(t.Context(), "ssh", "-F", config, e.Host, "exit 9").CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), "ssh", "-F", config, e.Host, "exit 9").CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 9 {
 		t.Errorf("ssh … exit 9 ended with %v\n%s", err, out)
 	}

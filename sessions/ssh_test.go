@@ -75,15 +75,17 @@ func TestSSHWithTheKeyOnly(t *testing.T) {
 	if n := f.cloud.Open().SSHConnections; n != 4 {
 		t.Errorf("%d connections to the hosts are open; want one a host, shared by all channels", n)
 	}
-	for _, event := range [][2]string{{"ssh/exec", "nothing-such"}, {"ssh/exec", "uname"}, {"ssh/shell", "esx01"}, {"ssh/sftp", "esx01"}, {"ssh/login", "VC"}} {
-		if !f.events.has(event[0], "ok", event[1]) {
-			t.Errorf("there is no event %s with %s", event[0], event[1])
-		}
-	}
 	if strings.Contains(fmt.Sprintf("%+v", f.events.all), "s3cret") {
 		t.Error("an event has the arguments of a command")
 	}
+	_ = c.Close()
 	end()
+	for _, e := range [][3]string{{"ssh/exec", "exit-127", "nothing-such"}, {"ssh/exec", "ok", "uname"}, {"ssh/exec", "exit-42", "exit"},
+		{"ssh/shell", "exit-3", "esx01"}, {"ssh/sftp", "ok", "esx01"}, {"ssh/login", "ok", "VC"}, {"sftp/open", "ok", "/tmp/airlock.bin"}} {
+		if !f.events.has(e[0], e[1], e[2]) {
+			t.Errorf("there is no event %s %s with %s", e[0], e[1], e[2])
+		}
+	}
 	f.nothingLeft(t)
 	if _, err := c.NewSession(); err == nil {
 		t.Error("a session after the grant's end was opened")

@@ -13,12 +13,52 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-const loginTime = 15 * time.Second
+// Bounds of waiting for a host.
+const (
+	loginTime = 15 * time.Second
+	aliveTime = 10 * time.Second // from one question whether it is there to the next
+	hangTime  = 30 * time.Second // without a byte from it
+)
 
-// upstream is Airlock's own connection to the host.
+// upstream is Airlock's own connection to the host. It breaks when the host hangs.
 type upstream struct {
 	client *ssh.Client
 	gone   chan struct{} // closed when the connection has ended
+}
+
+func newUpstream(client *ssh.Client) *upstream {
+	u := &upstream{client, make(chan struct{})}
+	ended := make(chan struct{})
+	go func() { _ = client.Wait(); close(ended) }() // these two end with the connection; close waits for them
+	go func() {
+		defer close(u.gone)
+		u.ask(ended)
+	}()
+	return u
+}
+
+// ask has the host answer from time to time. What it answers does not matter.
+func (u *upstream) ask(ended <-chan struct{}) {
+	tick := time.NewTicker(aliveTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			_, _, _ = u.client.SendRequest("keepalive@openssh.com", true, nil)
+		}
+	}
+}
+
+// lively is a connection that fails when nothing has come for hangTime.
+type lively struct{ net.Conn }
+
+func (l lively) Read(p []byte) (int, error) {
+	if err := l.SetReadDeadline(time.Now().Add(hangTime)); err != nil {
+		return 0, err
+	}
+	return l.Conn.Read(p)
 }
 
 func (u *upstream) close() {
@@ -65,7 +105,7 @@ func (a *attempt) connect(ctx context.Context) (*upstream, *failure) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	sc, channels, requests, err := ssh.NewClientConn(conn, a.Addr, &ssh.ClientConfig{
+	sc, channels, requests, err := ssh.NewClientConn(lively{conn}, a.Addr, &ssh.ClientConfig{
 		User:              a.User,
 		ClientVersion:     "SSH-2.0-Airlock",
 		HostKeyAlgorithms: algorithms(a.known),
@@ -73,9 +113,7 @@ func (a *attempt) connect(ctx context.Context) (*upstream, *failure) {
 		Auth:              auth,
 	})
 	if err == nil {
-		u := &upstream{ssh.NewClient(sc, channels, requests), make(chan struct{})}
-		go func() { _ = u.client.Wait(); close(u.gone) }() // ends with the connection; close waits for it
-		return u, nil
+		return newUpstream(ssh.NewClient(sc, channels, requests)), nil
 	}
 	_ = conn.Close()
 	mismatch := (*ssh.AlgorithmNegotiationError)(nil)

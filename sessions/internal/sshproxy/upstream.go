@@ -28,7 +28,7 @@ func (p *proxy) channel(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, 
 		p.upstream.Forget(func(v *upstream) bool { return v == u })
 		u.close()
 		if !again || ctx.Err() != nil {
-			return nil, nil, errors.Because(err, errors.SessionFailed, "The connection to the host %s broke; try again.", p.c.Name)
+			return nil, nil, errors.Because(err, errors.SessionFailed, "The connection to the host %s broke, or the host hangs; try again.", p.c.Name)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (s *Server) subsystem(ch ssh.Channel, payload []byte) func() int {
 	}
 	return func() int {
 		t := tree{s.host.Root}
-		server := sftp.NewRequestServer(ch, sftp.Handlers{FileGet: t, FilePut: t, FileCmd: t, FileList: t})
+		server := sftp.NewRequestServer(stays{ch}, sftp.Handlers{FileGet: t, FilePut: t, FileCmd: t, FileList: t})
 		defer server.Close()
 		if err := server.Serve(); err != nil && err != io.EOF {
 			return 1
@@ -94,3 +94,8 @@ func (s *Server) shell(ch ssh.Channel, pty bool) *shell {
 type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// stays is a channel that is not closed by who reads and writes it: the exit status is still to be sent.
+type stays struct{ io.ReadWriter }
+
+func (stays) Close() error { return nil }

@@ -57,6 +57,7 @@ var commands = map[string]func(sh *shell, args []string) int{
 	"echo":   (*shell).echo,
 	"esxcli": (*shell).esxcli,
 	"ls":     (*shell).ls,
+	"scp":    (*shell).scp,
 	"uname":  (*shell).uname,
 	"uptime": (*shell).uptime,
 }

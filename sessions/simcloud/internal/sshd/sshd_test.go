@@ -159,7 +159,7 @@ func TestExecRunsNothingOfTheMachine(t *testing.T) {
 		"touch " + canary, "/bin/sh -c 'touch " + canary + "'", "sh -c 'touch " + canary + "'", "echo x > " + canary,
 		"echo x; touch " + canary, "echo $(touch " + canary + ")", "echo `touch " + canary + "`", "uname && touch " + canary,
 		"uname | tee " + canary, "uname\ntouch " + canary, "exec touch " + canary, "env touch " + canary,
-		"scp -t " + canary, "/usr/lib/openssh/sftp-server", "cat " + h.outside + "/secret", "cat /../../../.." + h.outside + "/secret",
+		"/usr/lib/openssh/sftp-server", "cat " + h.outside + "/secret", "cat /../../../.." + h.outside + "/secret",
 		"cat /link/secret", "cat link/../link/secret", "ls /link", "ls /link/", "ls " + h.outside, "cat /proc/self/environ",
 	} {
 		stdout, stderr, status := exec(t, c, line, "")
@@ -169,6 +169,35 @@ func TestExecRunsNothingOfTheMachine(t *testing.T) {
 	}
 	if _, err := os.Stat(canary); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("a command ran on the machine")
+	}
+}
+
+// The old copying protocol stays within the tree too, whatever names the client gives. What OpenSSH's scp does with it is
+// tested with the broker.
+func TestScpStaysInside(t *testing.T) {
+	t.Parallel()
+	h := listen(t, sshd.ESXi)
+	c := h.dial(t)
+	if err := os.Symlink(h.outside, filepath.Join(h.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range [][2]string{
+		{"scp -t /link", "C0644 1 canary\nx\x00"}, {"scp -t /link/canary", "C0644 1 canary\nx\x00"}, {"scp -t " + h.outside, "C0644 1 canary\nx\x00"},
+		{"scp -t /etc", "C0644 1 ../link/canary\nx\x00"}, {"scp -rt /", "D0755 0 link\nC0644 1 canary\nx\x00E\n"},
+		{"scp -rt /", "D0755 0 ..\n"}, {"scp -t /etc", "D0755 0 new\n"}, {"scp -d -t /new", "C0644 1 new\nx\x00"},
+		{"scp -t /etc", "C0644 -1 new\n"}, {"scp -t /etc", "E\n"}, {"scp -t /etc", strings.Repeat("C", 5000)},
+		{"scp -f /link/secret", "\x00\x00\x00"}, {"scp -rf /link", "\x00\x00\x00\x00"}, {"scp -f /etc", "\x00"}, {"scp /etc/motd /new", ""},
+	} {
+		out, _, status := exec(t, c, in[0], in[1])
+		if status != 1 || strings.Contains(out, "of the machine") {
+			t.Errorf("%s with %.40q: %q, status %d", in[0], in[1], out, status)
+		}
+	}
+	if left, err := os.ReadDir(h.outside); err != nil || len(left) != 1 {
+		t.Errorf("%v lie beside the tree, %v", left, err)
+	}
+	if left, err := os.ReadDir(h.dir); err != nil || len(left) != 2 {
+		t.Errorf("%v are in the tree, %v", left, err)
 	}
 }
 
