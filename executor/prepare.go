@@ -49,8 +49,17 @@ func (j *job) findPackage(p *runtime.Prepared) error {
 	if p.Cmdlet, ok = p.Manifest.Cmdlet(j.Execution.Cmdlet); !ok {
 		return errors.Newf(errors.ScriptRuntimeMissing, "The package %s has no cmdlet %s.", pkg.Ref(), j.Execution.Cmdlet)
 	}
-	p.Package, err = j.cfg.Packages.Layout(j.stopping, pkg.Digest)
-	return err
+	if p.Package, err = j.cfg.Packages.Layout(j.stopping, pkg.Digest); err != nil {
+		return err
+	}
+	for _, pin := range j.Execution.Lock {
+		dir, err := j.cfg.Packages.Layout(j.stopping, pin.Digest)
+		if err != nil {
+			return err
+		}
+		p.Libraries = append(p.Libraries, runtime.Library{PackageRef: pin, Dir: dir})
+	}
+	return nil
 }
 
 func (j *job) markUpdating(p *runtime.Prepared) error {

@@ -109,8 +109,10 @@ func (r *Repository) prepareLayout(ctx context.Context, archive *nupkg.Archive, 
 		} else {
 			err = invalid(err)
 		}
-	} else if err = checkBinaries(m, os.DirFS(dir)); err != nil {
-		err = invalid(err)
+	} else if m.Runtime == manifest.Go {
+		if err = checkBinaries(m, os.DirFS(dir)); err != nil {
+			err = invalid(err)
+		}
 	}
 	if err != nil {
 		_ = removeTree(dir)

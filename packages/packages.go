@@ -4,6 +4,10 @@
 // under the SHA-256 of the .nupkg, with its files laid out read-only beside it. Nothing of a package is ever run to
 // learn what it is. Pack makes such a .nupkg, of the Go source of a package or of what is built already.
 //
+// A version is Submitted when it is pushed, and runs once somebody other than the pusher has approved it; one of the dev ring
+// is never reviewed, and runs where a private cloud takes such code. What a version depends on is found when it is approved
+// (of the dev ring, pushed), and pinned: an execution uses that.
+//
 // Versions are NuGet's ("Package versioning", learn.microsoft.com/nuget/concepts/package-versioning): two to four
 // numbers and perhaps a label, which names the version's ring.
 package packages
@@ -24,6 +28,9 @@ type Index interface {
 	Packages(ctx context.Context, name string) ([]domain.Package, error)
 	// PackageByDigest returns the version with the digest, or errors.ResourceNotFound.
 	PackageByDigest(ctx context.Context, digest string) (domain.Package, error)
+	// DecidePackage enters a decision, which is a Conflict where another one was faster, and AuthorizationFailed where
+	// who decides could be who pushed.
+	DecidePackage(ctx context.Context, d domain.Decision) (domain.Package, error)
 }
 
 // invalid is the error for a package that nobody can use as it is.

@@ -58,8 +58,9 @@ func Open(dir string, index Index) (*Repository, error) {
 	return r, nil
 }
 
-// PushPath pushes the .nupkg at path, or packs the directory at path as Pack does, for the platform that this program
-// runs on, and pushes that.
+// PushPath pushes, for whoever starts the server and answers for it, the .nupkg at path, or packs the directory at path as
+// Pack does, for the platform that this program runs on, and pushes that. What is pushed so is approved at once, unless it
+// is of the dev ring, or somebody has decided about it before.
 func (r *Repository) PushPath(ctx context.Context, path string) (domain.Package, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		dir, err := os.MkdirTemp("", "airlock-push-")
@@ -78,13 +79,26 @@ func (r *Repository) PushPath(ctx context.Context, path string) (domain.Package,
 		return domain.Package{}, invalid(err)
 	}
 	defer f.Close()
-	return r.Push(ctx, f)
+	p, err := r.Push(ctx, f, domain.Principal{})
+	if err != nil || p.Review.State != domain.Submitted || isDev(p) {
+		return p, err
+	}
+	return r.approve(ctx, p, domain.Principal{}, p.Errors())
 }
 
-// Push takes a .nupkg: checks it, keeps it, lays it out and enters it into the index, in this order, each step flushed
-// to the disk. The same bytes again are a success; other bytes for a version that is there are errors.Conflict. What
-// is wrong with the package is errors.InvalidPackage, and leaves nothing behind.
-func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader) (domain.Package, error) {
+// Push takes a .nupkg of whom by names: checks it, keeps it, lays it out and enters it into the index as Submitted, in this
+// order, each step flushed to the disk. The same bytes again are a success and change nothing; other bytes for a version
+// that is there are errors.Conflict. What is wrong with the package, or of the dev ring with what it depends on, is
+// errors.InvalidPackage, and leaves nothing behind.
+//
+// A version without a label promotes the one with the same numbers and a label: where there are versions of the preview ring
+// that nobody has rejected, its files are those of one of them, but for version fields.
+func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader, by domain.Principal) (domain.Package, error) {
+	return r.push(ctx, nupkgFile, by, describe)
+}
+
+// push takes a .nupkg that describe tells about.
+func (r *Repository) push(ctx context.Context, nupkgFile io.Reader, by domain.Principal, describe func(*nupkg.Archive) (domain.Package, error)) (domain.Package, error) {
 	f, err := os.CreateTemp(r.content, temporary+"*")
 	if err != nil {
 		return domain.Package{}, unavailable(err)
@@ -103,20 +117,26 @@ func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader) (domain.Pack
 	if err != nil {
 		return domain.Package{}, invalid(err)
 	}
-	if _, ok := p.Manifest.Binaries[hostPlatform()]; !ok {
-		return domain.Package{}, invalid(fmt.Errorf("it has no binary for %s, where executions run", hostPlatform()))
-	}
-	p.Digest, p.Size, p.Pushed, p.Review.State = digest, size, time.Now().UTC(), domain.Approved
+	p.Digest, p.Size, p.Pushed, p.PushedBy, p.Review.State = digest, size, time.Now().UTC(), by, domain.Submitted
 	laid, err := r.prepareLayout(ctx, archive, p.Manifest)
 	if err != nil {
 		return domain.Package{}, err
 	}
 	defer func() { _ = removeTree(laid) }() // after the rename there is nothing left to remove
 
+	siblings, there, err := r.siblings(ctx, p)
+	if err == nil && !there {
+		err = r.judge(ctx, &p, archive, siblings)
+	}
+	if err != nil {
+		return domain.Package{}, err
+	}
 	r.placing.Lock()
 	defer r.placing.Unlock()
-	if err := r.vacant(ctx, p); err != nil {
+	if now, there, err := r.siblings(ctx, p); err != nil {
 		return domain.Package{}, err
+	} else if !there && len(now) != len(siblings) {
+		return domain.Package{}, errors.Newf(errors.Conflict, "Another version with the numbers of %s was pushed at the same time. Push it again.", p.Ref())
 	}
 	if err := os.Rename(f.Name(), r.contentPath(digest)); err != nil {
 		return domain.Package{}, unavailable(err)
@@ -131,6 +151,44 @@ func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader) (domain.Pack
 		return domain.Package{}, err
 	}
 	return r.index.PackageByDigest(ctx, digest) // with the name in the case of the first push
+}
+
+// siblings are the other versions with the numbers of p, whatever their labels, the highest first; there says that p is
+// there itself. With other content it is a Conflict.
+func (r *Repository) siblings(ctx context.Context, p domain.Package) (siblings []held, there bool, err error) {
+	v, err := parseVersion(p.Version)
+	if err != nil {
+		return nil, false, err
+	}
+	versions, err := r.versions(ctx, p.Name)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, h := range versions {
+		switch {
+		case h.version.numbers != v.numbers:
+		case h.version.compare(v) != 0:
+			siblings = append(siblings, h)
+		case h.Digest == p.Digest:
+			there = true
+		default:
+			return nil, false, errors.Newf(errors.Conflict, "%s is there already, with other content. A version never changes: push the new content under a higher version.", h.Ref())
+		}
+	}
+	return siblings, there, nil
+}
+
+// judge finds out what is to be known of a new version among those that there are.
+func (r *Repository) judge(ctx context.Context, p *domain.Package, archive *nupkg.Archive, siblings []held) (err error) {
+	if p.Promotes, err = r.promotes(ctx, *p, archive, siblings); err != nil || !isDev(*p) {
+		return err
+	}
+	p.Lock, err = r.lock(ctx, *p)
+	var c contradiction
+	if errors.As(err, &c) {
+		return invalid(err)
+	}
+	return err
 }
 
 // receive copies a package into f, flushes it, and returns its digest and size.
@@ -187,6 +245,19 @@ func describe(archive *nupkg.Archive) (domain.Package, error) {
 	if err != nil {
 		return domain.Package{}, err
 	}
+	p, err := described(archive, m)
+	if err != nil {
+		return p, err
+	}
+	if _, ok := m.Binaries[hostPlatform()]; !ok {
+		return p, fmt.Errorf("it has no binary for %s, where executions run", hostPlatform())
+	}
+	return p, nil
+}
+
+// described is the package with the manifest, with which its nuspec must agree.
+func described(archive *nupkg.Archive, m manifest.Manifest) (domain.Package, error) {
+	spec := archive.Nuspec
 	if strings.EqualFold(m.Name, domain.OwnSecrets) {
 		return domain.Package{}, fmt.Errorf("no package can be called %s, because Airlock keeps secrets of its own under that name; take another one", m.Name)
 	}
@@ -194,27 +265,35 @@ func describe(archive *nupkg.Archive) (domain.Package, error) {
 	if err != nil {
 		return domain.Package{}, fmt.Errorf("%s: %w", manifest.File, err)
 	}
-	if archive.Nuspec.ID != m.Name {
-		return domain.Package{}, fmt.Errorf("its nuspec names it %.200q, its %s %q", archive.Nuspec.ID, manifest.File, m.Name)
+	if spec.ID != m.Name {
+		return domain.Package{}, fmt.Errorf("its nuspec names it %.200q, its %s %q", spec.ID, manifest.File, m.Name)
 	}
-	if spec, err := parseVersion(archive.Nuspec.Version); err != nil || spec.String() != v.String() {
-		return domain.Package{}, fmt.Errorf("its nuspec has the version %.100q, its %s %q", archive.Nuspec.Version, manifest.File, m.Version)
+	if other, err := parseVersion(spec.Version); err != nil || other.String() != v.String() {
+		return domain.Package{}, fmt.Errorf("its nuspec has the version %.100q, its %s %q", spec.Version, manifest.File, m.Version)
 	}
-	return domain.Package{Name: m.Name, Version: v.String(), Manifest: m}, nil
-}
-
-// vacant says whether the version can be entered: it is not there, or is the same.
-func (r *Repository) vacant(ctx context.Context, p domain.Package) error {
-	there, err := r.index.Packages(ctx, p.Name)
-	if err != nil {
-		return err
-	}
-	for _, other := range there {
-		if other.Version == p.Version && other.Digest != p.Digest {
-			return errors.Newf(errors.Conflict, "%s is there already, with other content. A version never changes: push the new content under a higher version.", other.Ref())
+	for _, d := range spec.Dependencies {
+		if _, err := parseRange(d.Range); err != nil {
+			return domain.Package{}, fmt.Errorf("its nuspec depends on %s: %w", d.ID, err)
 		}
 	}
-	return nil
+	return domain.Package{Name: m.Name, Version: v.String(), Manifest: m, Spec: domain.Spec{
+		Authors: spec.Authors, Description: spec.Description, ProjectURL: spec.ProjectURL, Tags: spec.Tags, Dependencies: spec.Dependencies,
+	}}, nil
+}
+
+// Content opens the .nupkg with the digest. The caller closes it.
+func (r *Repository) Content(digest string) (*os.File, error) {
+	if !digestForm.MatchString(digest) {
+		return nil, errors.Newf(errors.ResourceNotFound, "There is no package with the digest %.100q.", digest)
+	}
+	f, err := os.Open(r.contentPath(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Because(err, errors.ResourceNotFound, "There is no package with the digest %s.", digest)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return f, nil
 }
 
 var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)

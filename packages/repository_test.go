@@ -71,14 +71,15 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(data)
-	want := domain.Package{Name: "Contoso.Tools", Version: "1.2.0", Digest: hex.EncodeToString(sum[:]), Size: int64(len(data)), Pushed: p.Pushed, Review: domain.Review{State: domain.Approved}, Manifest: declared("Contoso.Tools", "1.2")}
+	want := domain.Package{Name: "Contoso.Tools", Version: "1.2.0", Digest: hex.EncodeToString(sum[:]), Size: int64(len(data)), Pushed: p.Pushed,
+		Review: domain.Review{State: domain.Approved, Time: p.Review.Time}, Manifest: declared("Contoso.Tools", "1.2"), Spec: domain.Spec{Authors: "Contoso.Tools", Description: "of a test", Tags: []string{}}}
 	if diff := cmp.Diff(want, p); diff != "" || p.Pushed.IsZero() {
 		t.Error(diff, p.Pushed)
 	}
 	before := files(t, dir)
 	for name, again := range map[string]func() (domain.Package, error){
 		"its file":      func() (domain.Package, error) { return r.PushPath(t.Context(), packed.Path) },
-		"its bytes":     func() (domain.Package, error) { return r.Push(t.Context(), bytes.NewReader(data)) },
+		"its bytes":     func() (domain.Package, error) { return r.Push(t.Context(), bytes.NewReader(data), domain.Principal{}) },
 		"its directory": func() (domain.Package, error) { return r.PushPath(t.Context(), source) },
 	} {
 		if got, err := again(); err != nil || !cmp.Equal(got, p) {
@@ -182,7 +183,7 @@ func TestPushRefuses(t *testing.T) {
 		"link":               {linked(t), "is no regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := r.Push(t.Context(), bytes.NewReader(c.data))
+			_, err := r.Push(t.Context(), bytes.NewReader(c.data), domain.Principal{})
 			var e *errors.Error
 			if !errors.As(err, &e) || e.Code != errors.InvalidPackage || !strings.Contains(e.Message, c.says) {
 				t.Errorf("%v; want InvalidPackage with %q", err, c.says)
@@ -198,7 +199,7 @@ func TestPushRefuses(t *testing.T) {
 	if list, err := r.List(t.Context(), domain.PrivateCloud{}, true); err != nil || len(list) > 0 {
 		t.Errorf("the repository lists %v, %v", list, err)
 	}
-	if _, err := r.Push(t.Context(), bytes.NewReader(sound)); err != nil {
+	if _, err := r.Push(t.Context(), bytes.NewReader(sound), domain.Principal{}); err != nil {
 		t.Error("what the others were made of is refused itself:", err)
 	}
 }
@@ -207,12 +208,12 @@ func TestPushBrokenOff(t *testing.T) {
 	t.Parallel()
 	r, dir := repository(t)
 	half := io.MultiReader(strings.NewReader("PK\x03\x04"), iotest.ErrReader(errors.New("connection reset")))
-	if _, err := r.Push(t.Context(), half); !errors.Has(err, errors.InvalidPackage) || !strings.Contains(err.Error(), "did not arrive") {
+	if _, err := r.Push(t.Context(), half, domain.Principal{}); !errors.Has(err, errors.InvalidPackage) || !strings.Contains(err.Error(), "did not arrive") {
 		t.Errorf("a push that broke off: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Push(ctx, strings.NewReader("PK")); !errors.Is(err, context.Canceled) {
+	if _, err := r.Push(ctx, strings.NewReader("PK"), domain.Principal{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of its context: %v", err)
 	}
 	if _, err := r.PushPath(t.Context(), filepath.Join(dir, "none")); !errors.Has(err, errors.InvalidPackage) {

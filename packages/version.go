@@ -22,6 +22,17 @@ const (
 	dev     ring = "dev"
 )
 
+// rank is how few see the ring: a version may depend on those of its own rank or a lower one.
+func (r ring) rank() int {
+	switch r {
+	case dev:
+		return 2
+	case preview:
+		return 1
+	}
+	return 0
+}
+
 // version is a version in NuGet's order.
 type version struct {
 	semver  *semver.Version
@@ -62,6 +73,12 @@ func normalised(s string) string {
 		return s
 	}
 	return v.String()
+}
+
+// released is the version without its label, as NuGet normalises it.
+func (v version) released() string {
+	numbers, _, _ := strings.Cut(v.String(), "-")
+	return numbers
 }
 
 func (v version) compare(o version) int { return v.semver.Compare(o.semver) }

@@ -21,8 +21,15 @@ type Prepared struct {
 	Secrets   map[string]secret.Text // the package's persistent secrets
 	Grant     domain.Grant
 	Package   string       // directory of the package's files, read-only
+	Libraries []Library    // what the package depends on, by name
 	Room      sandbox.Room // where processes are started
 	Env       []string     // NAME=value for every process, beside what the room gives
+}
+
+// Library is a package that the one with the cmdlet depends on.
+type Library struct {
+	domain.PackageRef
+	Dir string // of its files, read-only
 }
 
 // Host is what a running script speaks to. Its methods are safe for concurrent use and may wait: a script that writes

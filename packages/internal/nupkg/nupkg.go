@@ -39,6 +39,8 @@ const (
 // Archive is a package that is open and was found sound.
 type Archive struct {
 	Nuspec Nuspec
+	all    []*zip.File
+	spec   *zip.File
 	files  []*zip.File // the payload: files but for the package's own parts, by name
 }
 
@@ -61,28 +63,27 @@ func Open(r io.ReaderAt, size int64) (*Archive, error) {
 	if err := checkEntries(z.File, size); err != nil {
 		return nil, err
 	}
-	a := &Archive{}
-	var spec *zip.File
+	a := &Archive{all: z.File}
 	for _, f := range z.File {
 		switch {
 		case strings.HasSuffix(f.Name, "/") || isPart(f.Name):
 		case !isNuspec(f.Name):
 			a.files = append(a.files, f)
-		case spec != nil:
-			return nil, fmt.Errorf("there are two nuspecs, %s and %s", spec.Name, f.Name)
+		case a.spec != nil:
+			return nil, fmt.Errorf("there are two nuspecs, %s and %s", a.spec.Name, f.Name)
 		default:
-			spec = f
+			a.spec = f
 		}
 	}
-	if spec == nil {
+	if a.spec == nil {
 		return nil, errors.New("there is no nuspec at the archive's root")
 	}
-	data, err := read(spec, maxNuspec)
+	data, err := read(a.spec, maxNuspec)
 	if err != nil {
 		return nil, err
 	}
 	if a.Nuspec, err = ParseNuspec(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Name, err)
+		return nil, fmt.Errorf("%s: %w", a.spec.Name, err)
 	}
 	slices.SortFunc(a.files, func(x, y *zip.File) int { return cmp.Compare(x.Name, y.Name) })
 	return a, nil
@@ -149,10 +150,13 @@ func isNuspec(name string) bool {
 	return !strings.Contains(name, "/") && strings.EqualFold(path.Ext(name), ".nuspec")
 }
 
+// signature is NuGet's own, of the whole package ("Package Signatures Technical Details", github.com/NuGet/Home/wiki).
+const signature = ".signature.p7s"
+
 // isPart says whether an entry belongs to the packaging, not to what is packed.
 func isPart(name string) bool {
 	lower := strings.ToLower(name)
-	return lower == "[content_types].xml" || lower == ".signature.p7s" || strings.HasPrefix(lower, "_rels/") || strings.HasPrefix(lower, "package/services/metadata/")
+	return lower == "[content_types].xml" || lower == signature || strings.HasPrefix(lower, "_rels/") || strings.HasPrefix(lower, "package/services/metadata/")
 }
 
 func checkEntries(files []*zip.File, size int64) error {
@@ -257,12 +261,44 @@ func read(f *zip.File, max uint64) ([]byte, error) {
 	return data, nil
 }
 
+// find finds a file of the payload.
+func (a *Archive) find(name string) (*zip.File, error) {
+	i, ok := slices.BinarySearchFunc(a.files, name, func(f *zip.File, name string) int { return cmp.Compare(f.Name, name) })
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return a.files[i], nil
+}
+
 // ReadFile returns the content of a file of at most max bytes. Where there is none, the error is fs.ErrNotExist.
 func (a *Archive) ReadFile(name string, max uint64) ([]byte, error) {
-	for _, f := range a.files {
-		if f.Name == name {
-			return read(f, max)
-		}
+	f, err := a.find(name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	return read(f, max)
+}
+
+// Open opens a file. Where there is none, the error is fs.ErrNotExist.
+func (a *Archive) Open(name string) (io.ReadCloser, error) {
+	f, err := a.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.Open()
+}
+
+// Files are the names of the payload's files, in order.
+func (a *Archive) Files() []string {
+	names := make([]string, 0, len(a.files))
+	for _, f := range a.files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// ReadNuspec returns the name and the content of the nuspec.
+func (a *Archive) ReadNuspec() (name string, data []byte, err error) {
+	data, err = read(a.spec, maxNuspec)
+	return a.spec.Name, data, err
 }

@@ -2,6 +2,7 @@ package nupkg
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/xml"
 	"fmt"
@@ -42,6 +43,39 @@ func Write(ctx context.Context, w io.Writer, spec Nuspec, fsys fs.FS) error {
 		err = add(z, partName(name), reader{ctx, f})
 		f.Close()
 		if err != nil {
+			return err
+		}
+	}
+	return z.Close()
+}
+
+// Rewrite writes the archive with other content for some files, and without a signature, which would not hold any more. The
+// same archive and content give the same bytes.
+func (a *Archive) Rewrite(w io.Writer, changed map[string][]byte) error {
+	z := zip.NewWriter(w)
+	for _, f := range a.all {
+		if strings.EqualFold(f.Name, signature) {
+			continue
+		}
+		header := f.FileHeader
+		if !isPart(f.Name) {
+			header.Name = partName(f.Name)
+		}
+		if data, ok := changed[f.Name]; ok {
+			if err := add(z, header.Name, bytes.NewReader(data)); err != nil {
+				return err
+			}
+			continue
+		}
+		packed, err := f.OpenRaw()
+		if err != nil {
+			return err
+		}
+		to, err := z.CreateRaw(&header)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(to, packed); err != nil {
 			return err
 		}
 	}

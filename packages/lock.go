@@ -1,0 +1,239 @@
+package packages
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"deps.dev/util/semver"
+
+	"github.com/airlock-run/airlock/internal/domain"
+)
+
+// versionRange is a range of versions as a nuspec writes it ("Version ranges", learn.microsoft.com/nuget/concepts/package-versioning).
+type versionRange struct {
+	text       string // "" for any
+	constraint *semver.Constraint
+}
+
+// parseRange reads the range of a dependency. Floating ones (1.*) are refused, as NuGet refuses them in a nuspec.
+func parseRange(s string) (versionRange, error) {
+	if s == "" {
+		return versionRange{}, nil
+	}
+	c, err := semver.NuGet.ParseConstraint(s)
+	if err == nil && strings.Contains(s, "*") {
+		err = fmt.Errorf("it floats, which is for projects")
+	}
+	if err != nil {
+		return versionRange{}, fmt.Errorf("the range %.100q is none of NuGet's, such as 1.0, [1.0] or [1.0,2.0): %w", s, err)
+	}
+	return versionRange{s, c}, nil
+}
+
+// contains says whether the version lies between the bounds.
+func (r versionRange) contains(v version) bool {
+	return r.constraint == nil || r.constraint.MatchVersionPrerelease(v.semver)
+}
+
+// exact says whether the range means one version.
+func (r versionRange) exact() bool {
+	return strings.HasPrefix(r.text, "[") && !strings.Contains(r.text, ",")
+}
+
+// labelled says whether a bound of the range has a label: only then versions with labels are meant, as with NuGet.
+func (r versionRange) labelled() bool { return strings.Contains(r.text, "-") }
+
+// need is a dependency in the place where it was found.
+type need struct {
+	by    *node // who needs it
+	id    string
+	wants versionRange
+}
+
+func (n need) String() string {
+	text := fmt.Sprintf("%s needs %s %s", n.by.chain(), n.id, n.wants.text)
+	return strings.TrimSuffix(text, " ")
+}
+
+// node is a version in a chain of dependencies; the first is what is being locked.
+type node struct {
+	held
+	by *node
+}
+
+// chain is the way to the node: A@1.0.0 → B@2.0.0.
+func (n *node) chain() string {
+	if n.by == nil {
+		return n.Ref()
+	}
+	return n.by.chain() + " → " + n.Ref()
+}
+
+// maxSteps bounds the search for versions that fit together, and maxLock what it finds.
+const (
+	maxSteps = 10_000
+	maxLock  = 500
+)
+
+// solver looks for one version of each package that something depends on, so that all that is asked of each is met. Of
+// the versions that fit it takes the highest, as PSResourceGet does when it installs, and goes back to a lower one where
+// that meets with a contradiction.
+type solver struct {
+	ctx    context.Context
+	index  Index
+	root   *node
+	known  map[string][]held // candidates by id in lower case, the highest first
+	chosen map[string]*node  // by id in lower case
+	first  error             // the first contradiction, which has the highest versions in it
+	steps  int
+}
+
+// lock finds the versions that p runs with, by name. The error says what is missing or contradicts itself, with the
+// chain that leads there, and is a contradiction then.
+func (r *Repository) lock(ctx context.Context, p domain.Package) ([]domain.PackageRef, error) {
+	v, err := parseVersion(p.Version)
+	if err != nil {
+		return nil, err
+	}
+	s := &solver{ctx: ctx, index: r.index, root: &node{held: held{p, v}}, known: map[string][]held{}, chosen: map[string]*node{}}
+	needs, err := needsOf(s.root)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.solve(needs)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, contradiction{s.first}
+	}
+	var pins []domain.PackageRef
+	for _, n := range s.chosen {
+		pins = append(pins, n.Pin())
+	}
+	slices.SortFunc(pins, func(a, b domain.PackageRef) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+	return pins, nil
+}
+
+// contradiction is the error of dependencies that cannot be met.
+type contradiction struct{ error }
+
+func needsOf(n *node) ([]need, error) {
+	var needs []need
+	for _, d := range n.Spec.Dependencies {
+		wants, err := parseRange(d.Range)
+		if err != nil {
+			return nil, fmt.Errorf("%s needs %s: %w", n.chain(), d.ID, err)
+		}
+		needs = append(needs, need{n, d.ID, wants})
+	}
+	return needs, nil
+}
+
+// solve chooses versions for needs, and says whether that worked out. What it chose is taken back where not.
+func (s *solver) solve(needs []need) (bool, error) {
+	if len(needs) == 0 {
+		return true, nil
+	}
+	if s.steps++; s.steps > maxSteps || len(s.chosen) > maxLock {
+		s.remember(fmt.Errorf("the dependencies of %s are too many to be resolved", s.root.Ref()))
+		return false, contradiction{s.first}
+	}
+	next, rest := needs[0], needs[1:]
+	key := strings.ToLower(next.id)
+	for at := next.by; at != nil; at = at.by {
+		if strings.EqualFold(at.Name, next.id) {
+			return s.fails("%s, which is a cycle", next)
+		}
+	}
+	if have, ok := s.chosen[key]; ok {
+		if !next.wants.contains(have.version) || !s.usable(have.held, next.wants) {
+			return s.fails("%s, but %s needs another version of it and has got %s", next, have.by.chain(), have.Version)
+		}
+		return s.solve(rest)
+	}
+	candidates, err := s.candidates(key)
+	if err != nil {
+		return false, err
+	}
+	var passed []string
+	tried := false
+	for _, candidate := range candidates {
+		if !next.wants.contains(candidate.version) || !s.usable(candidate, next.wants) {
+			passed = append(passed, candidate.Version+remark(candidate))
+			continue
+		}
+		tried = true
+		chosen := &node{held: candidate, by: next.by}
+		more, err := needsOf(chosen)
+		if err != nil {
+			return false, err
+		}
+		s.chosen[key] = chosen
+		if found, err := s.solve(append(slices.Clone(rest), more...)); found || err != nil {
+			return found, err
+		}
+		delete(s.chosen, key)
+	}
+	switch {
+	case tried:
+		return false, nil
+	case len(passed) == 0:
+		return s.fails("%s, and the repository has no version of it: import or push one", next)
+	}
+	return s.fails("%s, and of it the repository has %s only", next, some(passed))
+}
+
+// remark says why a version is no candidate where that is not by its number.
+func remark(h held) string {
+	switch state := h.Review.State; {
+	case state == domain.Rejected, state == domain.Deprecated, state == domain.Submitted && !h.Library:
+		return " (" + string(state) + ")"
+	}
+	return ""
+}
+
+// fails remembers a contradiction.
+func (s *solver) fails(format string, args ...any) (bool, error) {
+	s.remember(fmt.Errorf(format, args...))
+	return false, nil
+}
+
+func (s *solver) remember(err error) {
+	if s.first == nil {
+		s.first = err
+	}
+}
+
+// usable says whether the root may depend on a version by a range. Versions with a label need a range that has one too,
+// and a root of their ring or of one that sees more; deprecated ones need to be asked for by their exact version.
+func (s *solver) usable(h held, wants versionRange) bool {
+	if h.version.ring != general && (!wants.labelled() || h.version.ring.rank() > s.root.version.ring.rank()) {
+		return false
+	}
+	switch h.Review.State {
+	case domain.Approved:
+		return true
+	case domain.Deprecated:
+		return wants.exact()
+	case domain.Submitted:
+		return h.Library || h.version.ring == dev
+	}
+	return false
+}
+
+// candidates are the versions of a package, the highest first.
+func (s *solver) candidates(key string) ([]held, error) {
+	if known, ok := s.known[key]; ok {
+		return known, nil
+	}
+	all, err := s.index.Packages(s.ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	s.known[key], err = ordered(all)
+	return s.known[key], err
+}
