@@ -203,9 +203,15 @@ func (i *installation) openAudit() (err error) {
 func (i *installation) join(key seal.Key) error {
 	events := audit.Log{Logger: slog.New(slog.NewJSONHandler(i.audit, nil))}
 	clouds := registered{i.store, i.secrets, i.clouds, i.cfg.getenv, own{i.dir, i.cfg.TLS, i.cfg.MasterKey}}
+	broker := sessions.New(clouds, i.log)
+	if file := i.cfg.Sessions.Policy; file != "" {
+		if err := broker.ExtendPolicy(file); err != nil {
+			return err
+		}
+	}
 	limits := i.cfg.Limits
 	i.executor = executor.New(executor.Config{
-		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: sessions.New(clouds, i.log),
+		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: broker,
 		Keys: i.keys, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
 		Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
 		Limits: executor.Limits{

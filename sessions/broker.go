@@ -19,6 +19,7 @@ import (
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/policy"
 	"github.com/airlock-run/airlock/sessions/internal/sshproxy"
 	"github.com/airlock-run/airlock/sessions/internal/vcproxy"
 )
@@ -39,12 +40,24 @@ const certificateLife = 24 * time.Hour
 // Broker opens grants.
 type Broker struct {
 	clouds Clouds
+	policy *policy.Policy
 	log    *slog.Logger
 }
 
-// New makes a broker. Causes of failures, which no user sees, go to log.
+// New makes a broker with the policy that ships with Airlock. Causes of failures, which no user sees, go to log.
 func New(clouds Clouds, log *slog.Logger) *Broker {
-	return &Broker{clouds, log}
+	return &Broker{clouds, policy.Shipped(), log}
+}
+
+// ExtendPolicy adds a provider's file to the policy, before the first Open. Its error, of kind Usage, says the line and
+// what is wrong there.
+func (b *Broker) ExtendPolicy(path string) error {
+	extended, err := b.policy.Extend(path)
+	if err != nil {
+		return errors.Because(err, errors.Usage, "The policy of sessions cannot be used: %v.", err)
+	}
+	b.policy = extended
+	return nil
 }
 
 // Open opens the grant of an execution: listeners for its vCenter and the SSH servers of its private cloud, and the
@@ -132,7 +145,7 @@ func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream, r
 	}
 	g.vcenter = vcproxy.Config{
 		Host: up.VCenter, Addr: up.Addr, TLS: up.tls(), User: up.User, Password: up.Password,
-		Token: g.Token, Certificate: certificate, KeepAlive: keepAlive, Audit: g.record, Log: b.log,
+		Token: g.Token, Certificate: certificate, KeepAlive: keepAlive, Policy: b.policy, Audit: g.record, Log: b.log,
 	}
 	return g, nil
 }

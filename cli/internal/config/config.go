@@ -35,6 +35,7 @@ type Config struct {
 	Providers []Provider         `yaml:"providers"` // who has the role Provider, whatever is assigned; none
 	MasterKey MasterKey          `yaml:"masterKey"` // where the key is by which secrets are sealed
 	Secrets   Secrets            `yaml:"secrets"`   // where persistent secrets are kept; in the state directory
+	Sessions  Sessions           `yaml:"sessions"`  // what scripts may do in the logins that Airlock makes for them
 	Log       Log                `yaml:"log"`       // on standard error
 	Audit     Audit              `yaml:"audit"`     // events that somebody may have to answer for
 }
@@ -92,6 +93,11 @@ type MasterKey struct {
 // not looked for in the other.
 type Secrets struct {
 	KeyVault string `yaml:"keyVault"` // address of an Azure Key Vault, https://NAME.vault.azure.net; a backup has no secrets then
+}
+
+// Sessions says what scripts may do in the logins that Airlock makes for them.
+type Sessions struct {
+	Policy string `yaml:"policy"` // file with rules beside those that ship with Airlock, absolute; none
 }
 
 // Log says what is logged.
@@ -189,7 +195,7 @@ var (
 func (c *Config) check() error {
 	for _, p := range []struct{ key, path string }{
 		{"state", c.State}, {"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key},
-		{"masterKey.file", c.MasterKey.File}, {"audit.file", c.Audit.File},
+		{"masterKey.file", c.MasterKey.File}, {"sessions.policy", c.Sessions.Policy}, {"audit.file", c.Audit.File},
 	} {
 		if p.path != "" && !filepath.IsAbs(p.path) {
 			return wrong(p.key, "must be an absolute path, not %q", p.path)

@@ -135,6 +135,7 @@ func TestWhatIsWrong(t *testing.T) {
 		"masterKey:\n  file: /k\n  environment: K":                        "line 1: masterKey is in a file, in the environment or a command's output: name one of them",
 		"masterKey:\n  environment: a-b":                                  "masterKey.environment must be the name of a variable",
 		"log:\n  level: loud":                                             `log.level is one of debug, info, warn, error, not "loud"`,
+		"sessions:\n  policy: p.yaml":                                     "sessions.policy must be an absolute path",
 		"audit:\n  file: audit.log":                                       "audit.file must be an absolute path",
 	} {
 		_, err := Parse("airlock.yaml", []byte(yaml))

@@ -25,6 +25,7 @@ const (
 // Call is what a request says about itself.
 type Call struct {
 	Method   string // local name of the element in Body
+	This     Span   // what the call's first _this says; empty where that is no plain text
 	Sessions []Span // contents of the header's vcSessionCookie elements
 }
 
@@ -73,6 +74,7 @@ type structure struct {
 	call                     Call
 	seenRoot, header, inBody bool
 	inHeader, inCookie       bool
+	inThis, seenThis         bool
 }
 
 // text judges the text that comes before the next tag.
@@ -83,15 +85,23 @@ func (st *structure) text(depth int, body []byte, text Span) error {
 		if bytes.IndexByte(content, '&') >= 0 {
 			return errors.New("its vcSessionCookie is written with references")
 		}
-		from := text.From + len(content) - len(bytes.TrimLeft(content, space))
-		st.call.Sessions = append(st.call.Sessions, Span{from, from + len(bytes.Trim(content, space))})
+		st.call.Sessions = append(st.call.Sessions, trimmed(body, text))
 		st.inCookie = false
+	case st.inThis:
+		st.call.This, st.inThis = trimmed(body, text), false
 	case depth < 2 || depth == 2 && st.inBody:
 		if len(bytes.Trim(content, space)) > 0 {
 			return errors.New("it has text outside of the call")
 		}
 	}
 	return nil
+}
+
+// trimmed is a piece of the body without the white space around it.
+func trimmed(body []byte, s Span) Span {
+	content := body[s.From:s.To]
+	from := s.From + len(content) - len(bytes.TrimLeft(content, space))
+	return Span{from, from + len(bytes.Trim(content, space))}
 }
 
 // tag judges a tag after which depth elements are open.
@@ -129,6 +139,8 @@ func (st *structure) tag(depth int, t tag) error {
 			return errors.New("its method has an unusual name")
 		}
 		st.call.Method = string(name)
+	case at == 3 && st.inBody && !st.seenThis && string(name) == "_this":
+		st.seenThis, st.inThis = true, t.kind == opening
 	}
 	return nil
 }

@@ -2,13 +2,10 @@ package vcproxy
 
 import (
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sessions/internal/envelope"
 )
@@ -21,15 +18,8 @@ func clean(r *http.Response) error {
 	return nil
 }
 
-// refuse answers a request that does not go on, in the form of its service, and records it.
-func (p *proxy) refuse(w http.ResponseWriter, r *http.Request, s service, method string, no refusal) {
-	if no.rule != "" {
-		target := fmt.Sprintf("%.20s %s", r.Method, shown(r.URL.Path))
-		if method != "" {
-			target += " " + method
-		}
-		p.c.Audit(audit.Event{Action: "vcenter/refused", Target: target, Result: no.rule})
-	}
+// refuse answers a request that does not go on, in the form of its service.
+func (p *proxy) refuse(w http.ResponseWriter, s service, no refusal) {
 	switch s {
 	case soap, sso:
 		f := envelope.Refused(no.message)
@@ -90,6 +80,7 @@ func (p *proxy) unreachable(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // nobody is there any more
 	}
 	p.c.Log.WarnContext(r.Context(), "vCenter did not answer", slog.String("host", p.c.Host), slog.Any("error", err))
-	p.refuse(w, r, classify(&url.URL{Path: r.URL.Path}), "", refusal{"", http.StatusServiceUnavailable,
+	s, _ := p.c.Policy.Path(r.URL)
+	p.refuse(w, serviceOf(s), refusal{"", http.StatusServiceUnavailable,
 		"The vCenter " + p.c.Host + " does not answer; try again, and ask the provider if it stays so."})
 }

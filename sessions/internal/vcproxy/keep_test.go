@@ -19,6 +19,7 @@ import (
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/policy"
 	"github.com/airlock-run/airlock/sessions/simcloud"
 )
 
@@ -63,7 +64,7 @@ func TestSessionsAreKept(t *testing.T) {
 		Serve(ctx, l, Config{
 			Host: vc.FQDN, Addr: addr, TLS: &tls.Config{RootCAs: pool}, User: vc.User,
 			Password: func(context.Context) (secret.Text, error) { return vc.Password, nil },
-			Token:    secret.New("token"), Certificate: certificate, KeepAlive: 5 * time.Millisecond,
+			Token:    secret.New("token"), Certificate: certificate, KeepAlive: 5 * time.Millisecond, Policy: policy.Shipped(),
 			Audit: func(audit.Event) {}, Log: slog.New(slog.DiscardHandler),
 		})
 	}()

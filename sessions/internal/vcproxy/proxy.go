@@ -3,9 +3,8 @@
 //
 // The token stands where a session id would: in the cookie vmware_soap_session, in the header or cookie
 // vmware-api-session-id, in the SOAP header vcSessionCookie. It is exchanged in these places only, never by a general
-// replacement, or a script could store its token in vCenter and read the session back. What logs in, asks for
-// tickets or acts on others' sessions is refused (policy.go); Logout is answered here. Answers lose what would tell
-// a session.
+// replacement, or a script could store its token in vCenter and read the session back. What scripts may ask at all
+// is for package policy to decide (judge.go); Logout is answered here. Answers lose what would tell a session.
 package vcproxy
 
 import (
@@ -23,6 +22,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/policy"
 )
 
 // Bounds of one execution's vCenter. What is beyond the first and the last waits.
@@ -47,6 +47,8 @@ type Config struct {
 	Certificate tls.Certificate // of the proxy
 	KeepAlive   time.Duration   // how often to call the sessions that were made
 
+	Policy *policy.Policy // what scripts may ask
+
 	Audit func(audit.Event) // gets what happened; who did it, and when, is added
 	Log   *slog.Logger
 }
@@ -55,12 +57,13 @@ type proxy struct {
 	c       Config
 	logins  *logins
 	bodies  *semaphore.Weighted // bytes of SOAP requests in memory
+	alone   *semaphore.Weighted // of calls that are judged by roles and permissions, one at a time
 	forward *httputil.ReverseProxy
 }
 
 // Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
 func Serve(ctx context.Context, l net.Listener, c Config) {
-	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies)}
+	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies), alone: semaphore.NewWeighted(1)}
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      p.logins.transport,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/sessions/internal/envelope"
+	"github.com/airlock-run/airlock/sessions/internal/policy"
 )
 
 // maxSOAP bounds a SOAP request, which is buffered to be judged.
@@ -42,9 +43,17 @@ func (c carried) any() bool {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := classify(r.URL)
-	call, no := p.judge(w, r, s)
-	defer func() { p.bodies.Release(call.held) }()
+	c := newRecord(w, r)
+	var call judged
+	rule := ""
+	defer func() { p.c.Audit(c.event(p.c.Host, r, &call, rule)) }()
+	s, no := p.judge(c, r, &call)
+	defer func() {
+		p.bodies.Release(call.held)
+		if call.alone {
+			p.alone.Release(1)
+		}
+	}()
 	if no == nil && call.answered {
 		return
 	}
@@ -52,10 +61,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no = p.authorize(r, s, call)
 	}
 	if no != nil {
-		p.refuse(w, r, s, call.Method, *no)
+		rule = no.rule
+		p.refuse(c, s, *no)
 		return
 	}
-	p.forward.ServeHTTP(w, r)
+	p.forward.ServeHTTP(c, r)
 }
 
 // judged is a request that policy lets pass, or that has been answered.
@@ -64,70 +74,72 @@ type judged struct {
 	body     []byte // of a SOAP call
 	held     int64  // of proxy.bodies, until the call is answered
 	tokens   carried
+	alone    bool // until the call is answered, no other one goes on that is judged by roles and permissions
 	answered bool
 }
 
 // judge applies the policy, checks the token, and answers what is answered here.
-func (p *proxy) judge(w http.ResponseWriter, r *http.Request, s service) (judged, *refusal) {
-	var j judged
+func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (service, *refusal) {
+	asked, closed := p.c.Policy.Path(r.URL)
+	s := serviceOf(asked)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default: // TRACE would show the session
-		return j, &refusal{ruleForm, http.StatusMethodNotAllowed, fmt.Sprintf("Airlock does not pass the HTTP method %.20q on.", r.Method)}
+		return s, &refusal{ruleForm, http.StatusMethodNotAllowed, fmt.Sprintf("Airlock does not pass the HTTP method %.20q on (rule %s).", r.Method, ruleForm)}
 	}
-	if s == none {
-		return j, &refusal{rulePath, http.StatusForbidden, fmt.Sprintf(
-			"Airlock does not open the path %s of the vCenter to scripts; use the SOAP API at /sdk or REST below /rest and /api.", shown(r.URL.Path))}
+	if closed != nil {
+		return s, refused(r.Method+" "+shown(r.URL.Path), closed)
 	}
 	if s == soap || s == sso {
-		if no := p.readCall(w, r, &j); no != nil {
-			return j, no
+		if no := p.readCall(w, r, j); no != nil {
+			return s, no
 		}
 	}
-	valid := p.tokens(r, &j)
+	valid := p.tokens(r, j)
 	if s == public && !j.tokens.any() {
-		return j, nil
+		return s, nil
 	}
-	if rule := closedMethod(j.Method); rule != "" {
-		return j, &refusal{rule, http.StatusForbidden, fmt.Sprintf(
-			"Airlock does not let scripts call %s: the execution's session is the only login that it has.", j.Method)}
+	var need policy.Need
+	if j.Method != "" {
+		var no *policy.Refusal
+		if need, no = p.c.Policy.Method(asked, j.Method); no != nil {
+			return s, refused(j.Method, no)
+		}
 	}
 	if s == soap && !j.tokens.any() && beforeLogin[j.Method] {
-		return j, nil
+		return s, nil
 	}
 	if !valid || !j.tokens.any() {
-		return j, &refusal{ruleSession, http.StatusUnauthorized,
+		return s, &refusal{ruleSession, http.StatusUnauthorized,
 			"This is not a session of the execution; use the token that Airlock gave it as the vCenter session, and log in nowhere."}
 	}
-	if s == sso && changesUser(j.Method, j.body, p.c.User) {
-		return j, &refusal{ruleOwnUser, http.StatusForbidden, fmt.Sprintf(
-			"Airlock does not let scripts call %s on the user by which it logs in itself; make a user of your own.", j.Method)}
+	if need.Arguments {
+		if no := p.judgeArguments(r.Context(), asked, j, need); no != nil {
+			return s, no
+		}
 	}
-	return p.answerHere(w, r, s, j)
+	if s == rest || s == api {
+		if no := p.c.Policy.REST(r.Method, r.URL); no != nil {
+			return s, refused(r.Method+" "+shown(r.URL.Path), no)
+		}
+	}
+	j.answered = answerHere(w, r, s, asked, j.Method)
+	return s, nil
 }
 
-// answerHere answers a logout, and refuses what REST may not ask.
-func (p *proxy) answerHere(w http.ResponseWriter, r *http.Request, s service, j judged) (judged, *refusal) {
-	if j.Method == "Logout" {
-		namespace := map[service]string{soap: "urn:vim25", sso: "urn:sso"}[s]
-		writeXML(w, http.StatusOK, envelope.Empty(j.Method, namespace))
-		j.answered = true
+// answerHere answers a logout: the session is the execution's, and ends with it.
+func answerHere(w http.ResponseWriter, r *http.Request, s service, asked policy.Service, method string) bool {
+	switch {
+	case method == "Logout" || method == "VslmLogout":
+		writeXML(w, http.StatusOK, envelope.Empty(method, asked.Namespace()))
+	case r.Method == http.MethodDelete && s == api && strings.HasSuffix(r.URL.Path, "/session"):
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodDelete && s == rest && strings.HasSuffix(r.URL.Path, "/session"):
+		w.WriteHeader(http.StatusOK)
+	default:
+		return false
 	}
-	if s != rest && s != api {
-		return j, nil
-	}
-	rule, what, logout := closedREST(r)
-	if rule != "" {
-		return j, &refusal{rule, http.StatusForbidden, fmt.Sprintf(
-			"Airlock does not let scripts ask for %s: the execution's session is the only login that it has.", what)}
-	}
-	if logout {
-		if s == api {
-			w.WriteHeader(http.StatusNoContent)
-		}
-		j.answered = true
-	}
-	return j, nil
+	return true
 }
 
 // readCall reads and scans the body of a SOAP request.

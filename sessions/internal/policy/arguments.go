@@ -1,0 +1,190 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	_ "github.com/vmware/govmomi/eam/types" // known is what is registered
+	_ "github.com/vmware/govmomi/lookup/types"
+	_ "github.com/vmware/govmomi/pbm/types"
+	_ "github.com/vmware/govmomi/sms/types"
+	_ "github.com/vmware/govmomi/ssoadmin/types"
+	vim "github.com/vmware/govmomi/vim25/types"
+	"github.com/vmware/govmomi/vim25/xml"
+	_ "github.com/vmware/govmomi/vslm/types"
+)
+
+var typeOf = vim.TypeFunc()
+
+// executeSoap is the call by which esxcli goes through a vCenter to a host; govmomi keeps its own to itself.
+type executeSoap struct {
+	This     vim.ManagedObjectReference `xml:"_this"`
+	Moid     string                     `xml:"moid"`
+	Version  string                     `xml:"version"`
+	Method   string                     `xml:"method"`
+	Argument []struct {
+		Name string `xml:"name"`
+		Val  string `xml:"val"`
+	} `xml:"argument,omitempty"`
+}
+
+// known says whether govmomi knows the method.
+func known(s Service, method string) bool { return requestType(s, method) != nil }
+
+// requestType is the type of a method's arguments, nil for one that is not known.
+func requestType(s Service, method string) reflect.Type {
+	if s == Vim && method == "ExecuteSoap" {
+		return reflect.TypeFor[executeSoap]()
+	}
+	name := method
+	if s != Vim {
+		name = string(s) + ":" + method
+	}
+	t, found := typeOf(name)
+	if !found || t.Kind() != reflect.Struct || strings.HasSuffix(method, "RequestType") || strings.Contains(method, ":") {
+		return nil
+	}
+	if this, ok := t.FieldByName("This"); !ok || this.Tag.Get("xml") != "_this" {
+		return nil
+	}
+	return t
+}
+
+// Decode reads the arguments of a call as govmomi has them: a pointer to its type for the method. body is the whole
+// envelope, of which envelope.Scan has found the form right.
+func Decode(s Service, method string, body []byte) (args any, err error) {
+	defer func() { // govmomi's decoder panics at some types that it does not know
+		if p := recover(); p != nil {
+			args, err = nil, errors.New("it has arguments of types that Airlock does not know")
+		}
+	}()
+	t := requestType(s, method)
+	if t == nil {
+		return nil, errors.New("its arguments are not known")
+	}
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff"))))
+	d.TypeFunc = typeOf
+	for depth, inBody := 0, false; ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			return nil, errors.New("it has no call")
+		}
+		if err != nil {
+			return nil, errors.New("it is not well-formed XML")
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if inBody {
+				if token.Name.Local != method {
+					return nil, errors.New("its method can be read in several ways")
+				}
+				v := reflect.New(t)
+				if err := d.DecodeElement(v.Interface(), &token); err != nil {
+					return nil, fmt.Errorf("its arguments are not those of %s", method)
+				}
+				return v.Interface(), nil
+			}
+			depth++
+			inBody = depth == 2 && token.Name.Local == "Body"
+		case xml.EndElement:
+			depth--
+		}
+	}
+}
+
+// Encode writes a call that Decode has read: a whole envelope, with the session in its header where sessions has one.
+func Encode(s Service, method string, args any, sessions []string) (body []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			body, err = nil, errors.New("its arguments cannot be written")
+		}
+	}()
+	var b bytes.Buffer
+	b.WriteString(xml.Header + `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">`)
+	if len(sessions) > 0 {
+		b.WriteString(`<soapenv:Header>`)
+		for _, session := range sessions {
+			b.WriteString(`<vcSessionCookie>`)
+			if err := xml.EscapeText(&b, []byte(session)); err != nil {
+				return nil, err
+			}
+			b.WriteString(`</vcSessionCookie>`)
+		}
+		b.WriteString(`</soapenv:Header>`)
+	}
+	b.WriteString(`<soapenv:Body>`)
+	name := xml.Name{Space: s.Namespace(), Local: method}
+	if err := xml.NewEncoder(&b).EncodeElement(args, xml.StartElement{Name: name}); err != nil {
+		return nil, errors.New("its arguments cannot be written")
+	}
+	b.WriteString(`</soapenv:Body></soapenv:Envelope>`)
+	return b.Bytes(), nil
+}
+
+// found says whether a text below v is what is looked for: one at the path of XML names, or "any" of them all.
+func found(v reflect.Value, at []string, is func(string) bool) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return !v.IsNil() && found(v.Elem(), at, is)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if found(v.Index(i), at, is) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("xml"), ",")
+			switch {
+			case !f.IsExported():
+			case f.Anonymous, at[0] == "any":
+				if found(v.Field(i), at, is) {
+					return true
+				}
+			case strings.EqualFold(name, at[0]):
+				rest := at[1:]
+				if len(rest) == 0 {
+					rest = []string{"any"}
+				}
+				if found(v.Field(i), rest, is) {
+					return true
+				}
+			}
+		}
+	case reflect.String:
+		return at[0] == "any" && v.String() != "" && is(v.String())
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Float32, reflect.Float64:
+		return at[0] == "any" && is(fmt.Sprint(v.Interface()))
+	}
+	return false
+}
+
+// holds says whether there is a value of one of the types below v.
+func holds(v reflect.Value, types []string) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return !v.IsNil() && holds(v.Elem(), types)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if holds(v.Index(i), types) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		if slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, v.Type().Name()) }) {
+			return true
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && holds(v.Field(i), types) {
+				return true
+			}
+		}
+	}
+	return false
+}
