@@ -55,6 +55,14 @@ func (s countedStore) Seal(ctx context.Context, id string, fence int64, intent [
 	return s.Store.Seal(ctx, id, fence, intent)
 }
 
+func (s countedStore) AppendAudit(ctx context.Context, id string, fence int64, events []audit.Event) error {
+	err := s.Store.AppendAudit(ctx, id, fence, events)
+	if err == nil {
+		fmt.Println("audited", id, events[len(events)-1].Seq)
+	}
+	return err
+}
+
 func (s countedStore) Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error {
 	s.pass("before the final state")
 	return s.Store.Finish(ctx, id, fence, o)
@@ -121,7 +129,7 @@ func TestKilled(t *testing.T) {
 
 func testKilledAt(t *testing.T, server string, moment int) {
 	dir := t.TempDir()
-	accepted := runUntilKilled(t, exec.Command(server, dir, packageDir, strconv.Itoa(moment)))
+	accepted, audited := runUntilKilled(t, exec.Command(server, dir, packageDir, strconv.Itoa(moment)))
 	before := readLog(t, filepath.Join(dir, "log"))
 
 	h, err := openHome(dir, packageDir)
@@ -175,6 +183,12 @@ func testKilledAt(t *testing.T, server string, moment int) {
 		}
 	}
 	h.wantNothingLeft(t)
+	for id, last := range audited {
+		events, err := h.store.Audit(context.Background(), id, 0, 1000)
+		if err != nil || len(events) < last || events[0].Action != "sessions/open" {
+			t.Errorf("of the %d stored audit events of %s there are %+v (%v)", last, id, events, err)
+		}
+	}
 }
 
 // all lists the executions that there are: all that were accepted, and perhaps one whose acceptance was not heard of.
@@ -197,9 +211,11 @@ func (h *home) all(t *testing.T, accepted []string) (ids []string) {
 	return ids
 }
 
-// runUntilKilled runs the server to its moment and kills it there. It returns what the server had accepted.
-func runUntilKilled(t *testing.T, server *exec.Cmd) (accepted []string) {
+// runUntilKilled runs the server to its moment and kills it there. It returns what the server had accepted, and the last
+// audit event that it had stored of each.
+func runUntilKilled(t *testing.T, server *exec.Cmd) (accepted []string, audited map[string]int) {
 	t.Helper()
+	audited = map[string]int{}
 	server.Stderr = os.Stderr
 	out, err := server.StdoutPipe()
 	if err != nil {
@@ -213,6 +229,10 @@ func runUntilKilled(t *testing.T, server *exec.Cmd) (accepted []string) {
 		if id, ok := strings.CutPrefix(lines.Text(), "accepted "); ok {
 			accepted = append(accepted, id)
 		}
+		if event, ok := strings.CutPrefix(lines.Text(), "audited "); ok {
+			id, seq, _ := strings.Cut(event, " ")
+			audited[id], _ = strconv.Atoi(seq)
+		}
 		if what, ok := strings.CutPrefix(lines.Text(), "now: "); ok {
 			t.Log("killed at:", what)
 			break
@@ -223,5 +243,5 @@ func runUntilKilled(t *testing.T, server *exec.Cmd) (accepted []string) {
 	}
 	_, _ = io.Copy(io.Discard, out)
 	_ = server.Wait()
-	return accepted
+	return accepted, audited
 }

@@ -49,15 +49,17 @@ func (j *job) conclude(ctx context.Context, end runtime.End, cause error) domain
 	return domain.Outcome{State: domain.Failed, Failure: f, Warning: o.Warning}
 }
 
-// settle stores the rest of the output, and takes out of it what became secret late: also where there is nothing else
-// to be kept.
+// settle stores the rest of the output and of the audit, and takes out of both what became secret late: also where
+// there is nothing else to be kept.
 func (j *job) settle(ctx context.Context) error {
 	stored := j.output.Close()
 	if stored != nil {
 		j.log.ErrorContext(j.base, "output is lost", "error", j.loggable(stored))
 	}
-	rewritten := j.persist(ctx, j.output.Rewrite, func(err error) bool { return errors.Has(err, errors.ServiceUnavailable) })
-	return cmp.Or(stored, rewritten)
+	passes := func(err error) bool { return errors.Has(err, errors.ServiceUnavailable) }
+	rewritten := j.persist(ctx, j.output.Rewrite, passes)
+	audited := j.persist(ctx, j.trail.Close, passes)
+	return cmp.Or(stored, rewritten, audited)
 }
 
 // bounded is why a script ended badly, nil where it did not: where that came of a bound of its room, it names the bound.

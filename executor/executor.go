@@ -20,6 +20,7 @@ import (
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/executor/internal/stream"
+	"github.com/airlock-run/airlock/executor/internal/trail"
 	"github.com/airlock-run/airlock/executor/internal/workdir"
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
@@ -32,6 +33,7 @@ import (
 // Store is what the executor needs of internal/store.
 type Store interface {
 	stream.Store
+	trail.Store
 	Recover(ctx context.Context) ([]store.Lost, error)
 	Work() <-chan struct{}
 	Claim(ctx context.Context, node string, max int) ([]domain.Claim, error)
@@ -75,10 +77,10 @@ type Config struct {
 	Packages Packages
 	Secrets  Secrets
 	Sessions Sessions
-	Keys     Keys // with which secure parameters were sealed (seal.SealValues), and the intent is
-	Audit    audit.Writer
-	Dir      string // for work directories; of this executor alone, and made if missing
-	Node     string // this executor's name, for claims and audit
+	Keys     Keys         // with which secure parameters were sealed (seal.SealValues), and the intent is
+	Audit    audit.Writer // of the installation; an execution's own are in Store, too
+	Dir      string       // for work directories; of this executor alone, and made if missing
+	Node     string       // this executor's name, for claims and audit
 
 	Isolation Isolation        // IsolationSandbox when ""
 	Limits    Limits           // of one execution, in the sandbox only; DefaultLimits where one is 0

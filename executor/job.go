@@ -66,7 +66,9 @@ func (e *Executor) execute(ctx context.Context, c domain.Claim) {
 		Store: e.cfg.Store, Execution: c.Execution.ID, Fence: c.Fence, Secrets: j.secrets,
 		MaxBytes: e.cfg.MaxOutput, Now: e.cfg.Now, Failed: j.stop,
 	})
-	j.trail = trail.New(j.secrets, e.cfg.Audit)
+	j.trail = trail.New(j.base, trail.Config{
+		Store: e.cfg.Store, Execution: c.Execution.ID, Fence: c.Fence, Secrets: j.secrets, Log: e.cfg.Audit, Failed: j.stop,
+	})
 
 	over := make(chan struct{})
 	var guard sync.WaitGroup

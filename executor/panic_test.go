@@ -40,6 +40,11 @@ func (p *panicking) Append(ctx context.Context, id string, fence int64, recs []d
 	return p.Store.Append(ctx, id, fence, recs)
 }
 
+func (p *panicking) AppendAudit(ctx context.Context, id string, fence int64, events []audit.Event) error {
+	p.at("audit")
+	return p.Store.AppendAudit(ctx, id, fence, events)
+}
+
 // Finish panics once.
 func (p *panicking) Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error {
 	select {
@@ -101,6 +106,7 @@ func TestPanic(t *testing.T) {
 		"run":              "Set-Secrets",
 		"guard":            "Wait-Forever",
 		"append":           "Write-Flood",
+		"audit":            "Wait-Forever",
 		"stream 3":         "Write-All",   // the wire protocol
 		"an error":         "Write-Plain", // standard error
 		"ready":            "Start-Children",
@@ -119,7 +125,7 @@ func TestPanic(t *testing.T) {
 			})
 			x := execution(1, "panics", cmdlet, "Value", "some-value")
 			x.Timeout = time.Minute
-			if cmdlet == "Wait-Forever" {
+			if cmdlet == "Wait-Forever" && where != "audit" {
 				x.Timeout = time.Second
 			}
 			x = b.run(x)

@@ -15,7 +15,7 @@ type Event struct {
 	Execution string // id, "" where no execution is concerned
 	Cloud     string // resource id of the private cloud
 	Actor     string // who: a user, an application, an execution
-	Action    string // what, as part/verb ("executions/claim", "vcenter/login"), of a request as ARM names it
+	Action    string // what, as part/verb ("executions/claim", "vcenter/login"), part/refused where Airlock refused it; of a request as ARM names it
 	Target    string // on what: the object of a call, a file, a resource
 	Result    string // "ok", or the code of the error or rule that refused it
 	Detail    string

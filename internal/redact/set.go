@@ -75,6 +75,13 @@ func (s *Set) Add(v secret.Text) error {
 	return nil
 }
 
+// Len returns how many values the set has. It only grows.
+func (s *Set) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.values)
+}
+
 // String redacts a closed text, such as a named output.
 func (s *Set) String(text string) string { return s.whole(text, End) }
 

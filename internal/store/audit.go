@@ -56,14 +56,15 @@ func (s *Store) AppendAudit(ctx context.Context, id string, fence int64, events 
 			return errors.Newf(errors.Conflict, "The audit of the script execution %s does not go on with event %d.", id, first)
 		}
 		_, err = t.exec(`INSERT INTO audit_chunks (execution, first_seq, last_seq, data) VALUES ($1, $2, $3, $4)`, id, first, last, data)
+		t.changed = append(t.changed, id)
 		return err
 	})
 }
 
-// RewriteAudit goes over the stored chunks that begin after the seq after, one at a time in order, to take out a secret that
+// RewriteAudit goes over the stored events, a chunk at a time in order up to the one that has the seq last, to take out a secret that
 // became known late. rewrite changes texts of the events that it is given, and says whether it did.
-func (s *Store) RewriteAudit(ctx context.Context, id string, fence, after int64, rewrite func([]audit.Event) (changed bool)) error {
-	for {
+func (s *Store) RewriteAudit(ctx context.Context, id string, fence, last int64, rewrite func([]audit.Event) (changed bool)) error {
+	for after := int64(0); after < last; {
 		chunks, err := read(ctx, s, func(v view) ([]auditChunk, error) {
 			return list(v, s.scanAudit, `SELECT `+auditColumns+` FROM audit_chunks WHERE execution = $1 AND first_seq > $2 ORDER BY first_seq LIMIT 1`, id, after)
 		})
@@ -78,6 +79,7 @@ func (s *Store) RewriteAudit(ctx context.Context, id string, fence, after int64,
 		}
 		after = chunks[0].last
 	}
+	return nil
 }
 
 // replaceAudit puts a chunk's events in the place of what it had.

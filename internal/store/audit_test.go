@@ -102,19 +102,19 @@ func TestAuditIsRewritten(t *testing.T) {
 			f.appendAudit(claim, calls(from, 10)...)
 		}
 		var seen []audit.Event
-		ok(t, f.RewriteAudit(ctx, id, claim.Fence, 10, func(events []audit.Event) bool {
+		ok(t, f.RewriteAudit(ctx, id, claim.Fence, 21, func(events []audit.Event) bool {
 			seen = append(seen, events...)
 			events[3].Target = "[redacted]"
-			return events[0].Seq != 31 // then what changed is not kept
+			return events[0].Seq != 11 // then what changed is not kept
 		}))
-		if len(seen) != 30 || seen[0].Seq != 11 || seen[29].Seq != 40 {
+		if len(seen) != 30 || seen[0].Seq != 1 || seen[29].Seq != 30 {
 			t.Errorf("seen: %d events, %+v", len(seen), seen)
 		}
 		all := of(claim.Execution, calls(1, 40))
-		all[13].Target, all[23].Target = "[redacted]", "[redacted]"
+		all[3].Target, all[23].Target = "[redacted]", "[redacted]"
 		same(t, "stored", f.audited(id), all)
 		f.appendAudit(claim, calls(41, 1)...)
-		want(t, f.RewriteAudit(ctx, id, claim.Fence+1, 0, func([]audit.Event) bool { return true }), errors.ExecutorLost)
+		want(t, f.RewriteAudit(ctx, id, claim.Fence+1, 1, func([]audit.Event) bool { return true }), errors.ExecutorLost)
 	})
 }
 
