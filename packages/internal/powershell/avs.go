@@ -3,20 +3,18 @@ package powershell
 import (
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
 )
-
-// unknown is a finding about something that cannot be told without running the module.
-func (m *Module) unknown(rule string, at Place, format string, args ...any) {
-	m.find(rule, domain.SeverityWarning, at, format, args...)
-}
 
 // avs reads [AVSAttribute(minutes, UpdatesSDDC = …, AutomationOnly = …)].
 func (m *Module) avs(fn *Function, a *syntax.Node) {
 	at := fn.File.At(a)
 	wrong := func(format string, args ...any) {
-		m.find("ps-avs", domain.SeverityError, at, "The AVSAttribute of "+fn.Name+" "+format, args...)
+		m.unknown(at, "The AVSAttribute of "+fn.Name+" "+format, args...)
+	}
+	if m.defines(a.Text) && a.Is("AVS") {
+		wrong("is written [AVS], which is a class of the module. Write [AVSAttribute(…)].")
+		return
 	}
 	if fn.AVS != nil {
 		wrong("is there twice. Remove one.")

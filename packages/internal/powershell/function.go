@@ -1,6 +1,7 @@
 package powershell
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
@@ -13,24 +14,38 @@ func (m *Module) function(f *File, def *syntax.Node, name string) *Function {
 	for _, a := range def.Func.Body.Block.Attributes {
 		switch {
 		case a.Kind != syntax.Attribute:
-		case resolves(a, "CmdletBinding"):
+		case resolves(f, a, "CmdletBinding"):
 			fn.CmdletBinding = true
 		case a.Is("AVSAttribute", "AVS"):
 			m.avs(fn, a)
+		default:
+			m.attribute(f, a)
 		}
 	}
 	fn.Help = m.help(f, def)
 	for _, p := range def.Func.Params() {
 		fn.Parameters = append(fn.Parameters, m.parameter(fn, p))
 	}
+	fn.mandatory()
 	return fn
 }
 
 // resolves says whether an attribute is PowerShell's own of that name. Without their namespace, names do not end in
 // Attribute.
-func resolves(a *syntax.Node, name string) bool {
+func resolves(f *File, a *syntax.Node, name string) bool {
 	const namespace = "System.Management.Automation."
-	return a.Is(name, namespace+name, namespace+name+"Attribute")
+	return a.Is(name, namespace+name, namespace+name+"Attribute") || a.Is(name+"Attribute") && f.using(strings.TrimSuffix(namespace, "."))
+}
+
+// using says whether the file has a using namespace statement for it.
+func (f *File) using(namespace string) bool {
+	return slices.ContainsFunc(f.Root.Kids, func(n *syntax.Node) bool {
+		if n.Kind != syntax.Using || n.Text != "namespace" || len(n.Kids) == 0 {
+			return false
+		}
+		s, _ := n.Kids[0].Constant()
+		return strings.EqualFold(s, namespace)
+	})
 }
 
 func (m *Module) parameter(fn *Function, p *syntax.Param) Parameter {
@@ -45,42 +60,71 @@ func (m *Module) parameter(fn *Function, p *syntax.Param) Parameter {
 			if out.Type == "" {
 				out.Type = a.Text
 			}
-		case resolves(a, "Parameter"):
+			m.typed(fn.File, a)
+		case resolves(fn.File, a, "Parameter"):
 			m.parameterAttribute(fn, &out, a)
+		default:
+			m.attribute(fn.File, a)
 		}
 	}
 	return out
 }
 
 func (m *Module) parameterAttribute(fn *Function, out *Parameter, a *syntax.Node) {
+	set := Set{Name: AllSets}
 	for _, arg := range a.Attr.Named {
+		v, known := constant(arg.Value)
+		text, isText := v.(string)
 		switch strings.ToLower(arg.Name) {
 		case "mandatory":
-			v, known := true, true
+			set.Mandatory = true
 			if arg.Value != nil {
-				v, known = truth(arg.Value)
+				set.Mandatory, known = truth(arg.Value)
 			}
-			if !known {
-				m.unknown("ps-parameter-unknown", fn.File.At(a), "Whether the parameter %s is mandatory is computed, and cannot be told. Write $true or $false.", out.Name)
-			}
-			out.Mandatory = out.Mandatory || v
 		case "helpmessage":
-			s, known := constant(arg.Value)
-			text, isText := s.(string)
-			if !known || !isText {
-				m.unknown("ps-parameter-unknown", fn.File.At(a), "The help message of the parameter %s is computed, and cannot be told. Write the text itself.", out.Name)
+			if isText && text == "" {
+				m.unknown(fn.File.At(a), "The help message of the parameter %s is empty, which PowerShell refuses. Write one.", out.Name)
 			}
+			if n, ok := v.(int64); ok {
+				text, isText = intText(n), true
+			}
+			known = known && isText
 			if out.HelpMessage == "" {
 				out.HelpMessage = text
 			}
 		case "parametersetname":
-			s, known := constant(arg.Value)
-			text, isText := s.(string)
-			if !known || !isText {
-				m.unknown("ps-parameter-unknown", fn.File.At(a), "A parameter set of the parameter %s is computed, and cannot be told. Write its name.", out.Name)
-				continue
-			}
-			out.Sets = append(out.Sets, text)
+			known = known && isText
+			set.Name = text
+		default:
+			continue
 		}
+		if !known {
+			m.unknown(fn.File.At(a), "%s of the parameter %s is computed, and cannot be told. Write the value itself.", arg.Name, out.Name)
+		}
+	}
+	out.Sets = append(out.Sets, set)
+}
+
+// mandatory finds the parameters that are mandatory in every parameter set of the function.
+func (fn *Function) mandatory() {
+	all := map[string]bool{}
+	for _, p := range fn.Parameters {
+		for _, s := range p.Sets {
+			if s.Name != AllSets {
+				all[strings.ToLower(s.Name)] = true
+			}
+		}
+	}
+	for i := range fn.Parameters {
+		p := &fn.Parameters[i]
+		in := map[string]bool{}
+		for _, s := range p.Sets {
+			in[strings.ToLower(s.Name)] = s.Mandatory
+		}
+		everywhere := len(all) > 0
+		for name := range all {
+			everywhere = everywhere && in[name]
+		}
+		p.Mandatory = in[strings.ToLower(AllSets)] || everywhere
 	}
 }

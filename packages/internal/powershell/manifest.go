@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
 )
 
@@ -130,15 +129,16 @@ func (m *Module) readManifest() {
 	case len(f.Errors) > 0:
 		return
 	case len(statements) != 1 || statements[0].Kind != syntax.Hash || len(f.Root.Kids) != 1:
-		m.find("ps-manifest", domain.SeverityError, Place{f.Path, 1, 1}, "The manifest has to consist of one hash literal, @{ … }, and nothing else.")
+		m.unknown(Place{f.Path, 1, 1}, "The manifest has to consist of one hash literal, @{ … }, and nothing else.")
 		return
 	}
 	v, bad := literal(statements[0])
 	if bad != nil {
-		m.find("ps-manifest", domain.SeverityError, f.At(bad), "The manifest may hold only literals, arrays and hashes; %.60q is computed. Write the value itself.", f.Source(bad))
+		m.unknown(f.At(bad), "The manifest may hold only literals, arrays and hashes; %.60q is computed. Write the value itself.", f.Source(bad))
 		return
 	}
 	m.Manifest = &Manifest{f, v.(*Hash)}
+	m.checkManifest()
 }
 
 // literal is the value of a literal, or the part of it that is none.

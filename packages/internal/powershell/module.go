@@ -19,6 +19,8 @@ type Module struct {
 	UsesSSH   bool // it mentions SSH_Sessions
 	UsesSFTP  bool // it mentions SFTP_Sessions
 	Findings  []domain.ReviewFinding
+
+	classNames map[string]bool // in lower case, of all files
 }
 
 // File is a script of the module.
@@ -52,12 +54,21 @@ type Parameter struct {
 	Name         string
 	Line, Column int
 	Type         string // as written, "" for none
-	Mandatory    bool   // in any of its parameter sets
+	Mandatory    bool   // in every parameter set
 	Default      string // the source text, "" for none
 	HelpMessage  string
-	Help         string   // from the function's help
-	Sets         []string // the parameter sets that it names
+	Help         string // from the function's help
+	Sets         []Set  // of its Parameter attributes, none for none
 }
+
+// Set is what a Parameter attribute says.
+type Set struct {
+	Name      string // AllSets for none
+	Mandatory bool
+}
+
+// AllSets is the parameter set of what belongs to all.
+const AllSets = "__AllParameterSets"
 
 // Help is a function's comment-based help, without the line ends around it.
 type Help struct {
@@ -124,8 +135,8 @@ type Arg struct {
 func call(f *File, n, function *syntax.Node) Call {
 	c := Call{Place: f.At(n), Node: n, Function: function, Operator: n.Text}
 	c.Name, _ = n.Kids[0].Constant()
-	if i := strings.LastIndexByte(c.Name, '\\'); i > 0 && !strings.ContainsAny(c.Name[:i], "./:") {
-		c.Name = c.Name[i+1:]
+	if i := strings.LastIndexByte(c.Name, '\\'); i > 0 && c.Name[0] != '.' && !strings.ContainsAny(c.Name[:i], `/:\`) && !strings.Contains(c.Name[i:], ".") {
+		c.Name = c.Name[i+1:] // Module\Command
 	}
 	kids := n.Kids[1:]
 	for i := 0; i < len(kids); i++ {

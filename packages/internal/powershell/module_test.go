@@ -10,7 +10,7 @@ import (
 func TestReadsAModule(t *testing.T) {
 	t.Parallel()
 	m, err := powershell.Read(fstest.MapFS{
-		"M.psd1": {Data: []byte("@{ RootModule = 'M.psm1'; ModuleVersion = '1.0'; PrivateData = @{ PSData = @{ Prerelease = 'dev' } } }")},
+		"M.psd1": {Data: []byte("@{ RootModule = 'M.psm1'; ModuleVersion = '1.0'; FunctionsToExport = 'Set-It'; PrivateData = @{ PSData = @{ Prerelease = 'dev' } } }")},
 		"M.psm1": {Data: []byte(`function Set-It {
     [CmdletBinding()] [AVSAttribute(10 + 5, UpdatesSDDC = $true)]
     param([Parameter(Mandatory)][securestring]$Secret, [int]$Count = 3)

@@ -28,7 +28,7 @@ func Read(fsys fs.FS, name string) (*Module, error) {
 			return err
 		}
 		if len(m.Files) == maxFiles || total > maxBytes {
-			m.find("ps-unread", domain.SeverityError, Place{File: p}, "The module has more than %d scripts or %d MiB of them; this one and what follows it were not read.", maxFiles, maxBytes>>20)
+			m.unknown(Place{File: p}, "The module has more than %d scripts or %d MiB of them; this one and what follows it were not read.", maxFiles, maxBytes>>20)
 			return fs.SkipAll
 		}
 		f, err := readFile(fsys, p)
@@ -45,9 +45,10 @@ func Read(fsys fs.FS, name string) (*Module, error) {
 	for _, f := range m.Files {
 		for _, e := range f.Errors {
 			line, column := f.Place(e.Pos)
-			m.find("ps-syntax", domain.SeverityError, Place{f.Path, line, column}, "PowerShell does not accept this script: %s Correct it.", e.Message)
+			m.find("syntax", domain.SeverityError, Place{f.Path, line, column}, "PowerShell does not accept this script: %s Correct it.", e.Message)
 		}
 		m.uses(f)
+		m.classes(f)
 	}
 	m.readManifest()
 	m.readExports()
@@ -86,6 +87,16 @@ func readFile(fsys fs.FS, p string) (*File, error) {
 func (m *Module) find(rule string, severity domain.Severity, at Place, format string, args ...any) {
 	m.Findings = append(m.Findings, domain.ReviewFinding{Rule: rule, Severity: severity, File: at.File, Line: at.Line, Column: at.Column,
 		Message: fmt.Sprintf(format, args...)})
+}
+
+// unknown is a finding that something cannot be told, or not be used, as it is written.
+func (m *Module) unknown(at Place, format string, args ...any) {
+	m.find("unknown-declaration", domain.SeverityError, at, format, args...)
+}
+
+// open is a finding about what the module exports without naming it.
+func (m *Module) open(at Place, format string, args ...any) {
+	m.find("exports-open", domain.SeverityWarning, at, format, args...)
 }
 
 // uses looks for the platform's sessions.

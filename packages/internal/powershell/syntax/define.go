@@ -150,16 +150,20 @@ func (p *parser) enumMember(n *Node) {
 }
 
 func (p *parser) classMember(n *Node) {
-	start := p.pos
+	start, static := p.pos, false
+	var returns *Node
 	for {
 		if p.at(0) == '[' {
 			a := p.attribute()
 			if a == nil {
 				return
 			}
-			n.Kids = append(n.Kids, a)
+			if n.Kids = append(n.Kids, a); a.Kind == Type {
+				returns = a
+			}
 		} else if w := p.keyword(); w == "static" || w == "hidden" {
 			p.pos += len(w)
+			static = static || w == "static"
 		} else {
 			break
 		}
@@ -193,7 +197,7 @@ func (p *parser) classMember(n *Node) {
 		p.fail(p.pos, "Missing '(' in class method parameter list.")
 		return
 	}
-	f := &Node{Kind: FuncDef, Pos: start, Func: &Func{Keyword: "method", Name: name}}
+	f := &Node{Kind: FuncDef, Pos: start, Func: &Func{Keyword: "method", Name: name, Static: static, Returns: returns}}
 	p.functionRest(f)
 	n.Kids = append(n.Kids, f)
 }

@@ -91,6 +91,8 @@ type Param struct {
 type Func struct {
 	Keyword   string // function, filter, workflow, or method
 	Name      string
+	Static    bool     // of a method
+	Returns   *Node    // the Type that a method gives, nil for none
 	Inline    []*Param // in parentheses after the name
 	HasInline bool
 	Body      *Node // a ScriptBlock

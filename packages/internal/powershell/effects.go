@@ -1,0 +1,289 @@
+package powershell
+
+import (
+	"path"
+	"strings"
+
+	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
+)
+
+// effects runs the commands in an expression or pipeline, and what its $( ) and @( ) consist of.
+func (r *runner) effects(n *syntax.Node) {
+	switch n.Kind {
+	case syntax.FuncDef, syntax.TypeDef, syntax.ScriptBlock, syntax.Data, syntax.Using:
+	case syntax.If, syntax.Loop, syntax.Switch, syntax.Try, syntax.Assign, syntax.Jump:
+		r.statement(n)
+	case syntax.SubExpr, syntax.ArrayOf:
+		r.statements(n.Kids)
+	case syntax.Chain:
+		r.effects(n.Kids[0])
+		r.perhaps(n.Kids[1:])
+	case syntax.Pipeline:
+		r.pipeline(n)
+	case syntax.Command:
+		r.command(n, nil, false)
+	case syntax.Invoke:
+		r.invoke(n)
+	default:
+		for _, k := range n.Kids {
+			r.effects(k)
+		}
+	}
+}
+
+// invoke looks at the calls of methods that run scripts.
+func (r *runner) invoke(n *syntax.Node) {
+	for _, k := range n.Kids {
+		r.effects(k)
+	}
+	name, constant := n.Kids[0].Kids[1].Constant()
+	target := n.Kids[0].Kids[0]
+	switch strings.ToLower(name) {
+	case "foreach", "where":
+		v, known := r.eval(target)
+		for _, k := range n.Kids[1:] {
+			if k.Kind == syntax.ScriptBlock {
+				r.each("_", v, known, k.Block.Body)
+			}
+		}
+	case "invoke", "invokereturnasis", "invokewithcontext", "invokescript", "addscript", "newboundscriptblock":
+		r.unknown(n, "A script that is not read runs here when the module is imported (%s); whether it defines or exports functions cannot be told. Call functions by their names.", name)
+	case "":
+		if !constant {
+			r.unknown(n, "A computed method is called here when the module is imported; whether it defines or exports functions cannot be told.")
+		}
+	}
+}
+
+func (r *runner) pipeline(n *syntax.Node) {
+	r.effects(n.Kids[0])
+	v, known := r.eval(n.Kids[0])
+	for _, k := range n.Kids[1:] {
+		if k.Kind != syntax.Command || len(k.Kids) == 0 {
+			r.effects(k)
+			v, known = nil, false
+			continue
+		}
+		r.command(k, v, known)
+		v, known = r.pipe(k, v, known)
+	}
+}
+
+func (r *runner) command(n *syntax.Node, input any, known bool) {
+	if len(n.Kids) == 0 {
+		return
+	}
+	for _, k := range n.Kids {
+		if k.Kind == syntax.Argument && len(k.Kids) > 0 {
+			k = k.Kids[0]
+		}
+		r.effects(k)
+	}
+	c := call(r.file, n, nil)
+	target := n.Kids[0]
+	if n.Text != "" && c.Name == "" {
+		r.operator(c, target)
+		return
+	}
+	if n.Text == "." && strings.ContainsAny(c.Name, `./\`) {
+		r.source(n, target)
+		return
+	}
+	switch name := strings.ToLower(c.Name); name {
+	case "export-modulemember":
+		r.export(c, input, known)
+	case "foreach-object", "foreach", "%", "where-object", "where", "?":
+		for _, a := range c.Args {
+			if a.Value != nil && a.Value.Kind == syntax.ScriptBlock {
+				switch strings.ToLower(a.Name) {
+				case "begin", "end":
+					r.statements(a.Value.Block.Body)
+				case "parallel":
+				default:
+					r.each("_", input, known, a.Value.Block.Body)
+				}
+			}
+		}
+	case "import-module", "ipmo":
+		r.importModule(c)
+	case "invoke-expression", "iex", "new-module", "nmo":
+		r.unknown(n, "%s makes functions from text or blocks when the module is imported, which are not read. Define functions in the module's files.", c.Name)
+	case "set-item", "si", "new-item", "ni", "set-content", "copy-item", "cpi", "cp", "copy", "rename-item", "rni", "ren", "move-item", "mi", "mv", "move",
+		"remove-item", "ri", "rm", "del", "erase", "rd", "rmdir", "clear-item", "cli":
+		r.items(c)
+	case "invoke-command", "icm":
+		r.child++
+		for _, a := range c.Args {
+			if a.Value != nil && a.Value.Kind == syntax.ScriptBlock {
+				r.statements(a.Value.Block.Body)
+			}
+		}
+		r.child--
+	case "set-variable", "new-variable", "sv", "nv", "clear-variable", "remove-variable":
+		if name, ok := c.Arg("Name", 0).Constant(); ok {
+			delete(r.vars, strings.ToLower(name))
+		} else {
+			clear(r.vars)
+		}
+	case "":
+		r.unknown(n, "A computed command runs here when the module is imported; whether it defines or exports functions cannot be told. Name it.")
+	default:
+		r.callFunction(n, name)
+	}
+}
+
+// operator runs what & and . are given, if it is no name.
+func (r *runner) operator(c Call, target *syntax.Node) {
+	switch {
+	case target.Kind == syntax.ScriptBlock && c.Operator == ".":
+		r.block(target)
+	case target.Kind == syntax.ScriptBlock:
+		r.child++
+		r.block(target)
+		r.child--
+	case c.Operator == ".":
+		r.source(c.Node, target)
+	default:
+		r.unknown(c.Node, "A computed command runs here when the module is imported; whether it defines or exports functions cannot be told. Name it.")
+	}
+}
+
+// callFunction follows a function of the module that is called during the import.
+func (r *runner) callFunction(n *syntax.Node, name string) {
+	d, there := r.funcs[name]
+	if !there {
+		d, there = r.imported[name]
+	}
+	if !there || !r.enter(n) {
+		return
+	}
+	defer func(file *File, vars map[string]any) { r.file, r.vars = file, vars; r.child--; *r.calls-- }(r.file, r.vars)
+	r.file, r.vars = d.file, map[string]any{}
+	r.child++
+	r.block(d.node.Func.Body)
+}
+
+// source runs the files that are dot-sourced.
+func (r *runner) source(n, target *syntax.Node) {
+	v, known := r.eval(target)
+	if !known {
+		r.unknown(n, "Which file is dot-sourced here is computed in a way that cannot be followed, so the functions in it are not known. Write its path, as in . $PSScriptRoot/file.ps1.")
+		return
+	}
+	for _, e := range flatten(v) {
+		p, inside := inModule(e)
+		f := r.m.file(p)
+		switch {
+		case !inside:
+			r.unknown(n, "%q is not a path below $PSScriptRoot, so which file is dot-sourced cannot be told. Begin it with $PSScriptRoot.", text(e))
+		case f == nil || !strings.EqualFold(path.Ext(p), ".ps1"):
+			r.m.unknown(r.file.At(n), "The module has no script %s, which is dot-sourced here.", p)
+		default:
+			r.script(f)
+		}
+	}
+}
+
+// items looks for commands that change the function: drive.
+func (r *runner) items(c Call) {
+	for _, a := range c.Args {
+		if a.Value == nil {
+			continue
+		}
+		v, known := r.eval(a.Value)
+		s := text(v)
+		if !known && a.Value.Kind == syntax.Expand && len(a.Value.Kids) > 0 {
+			s, _ = a.Value.Kids[0].Constant()
+			known = s != ""
+		}
+		path := a.Name == "" || strings.EqualFold(a.Name, "path") || strings.EqualFold(a.Name, "literalpath")
+		if strings.HasPrefix(strings.ToLower(s), "function:") || !known && path && a.Value.Kind != syntax.ScriptBlock && setsBlock(c) {
+			r.unknown(c.Node, "%s changes functions through the function: drive, which is not followed. Write function NAME { … }.", c.Name)
+			return
+		}
+	}
+}
+
+func setsBlock(c Call) bool {
+	for _, a := range c.Args {
+		if a.Value != nil && a.Value.Kind == syntax.ScriptBlock {
+			return true
+		}
+	}
+	return false
+}
+
+// importModule follows a module that this one imports: its functions are exported with this one's.
+func (r *runner) importModule(c Call) {
+	for _, a := range c.Args {
+		if strings.EqualFold(a.Name, "global") {
+			return
+		}
+	}
+	v, known := r.eval(c.Arg("Name", 0))
+	for _, e := range flatten(v) {
+		p, inside := inModule(e)
+		f := r.m.file(p)
+		if !inside || f == nil || !strings.EqualFold(path.Ext(p), ".psm1") {
+			known = false
+			break
+		}
+		for key, d := range r.m.runNested(r, f) {
+			r.imported[key] = d
+		}
+		if r.maybe > 0 {
+			known = false
+		}
+	}
+	if !known {
+		r.foreign = append(r.foreign, c.Place)
+	}
+}
+
+// export does Export-ModuleMember.
+func (r *runner) export(c Call, input any, piped bool) {
+	r.exports = true
+	if r.maybe > 0 {
+		r.unknown(c.Node, "Whether Export-ModuleMember is called here cannot be told, so neither can what the module exports. Call it unconditionally.")
+	}
+	patterns, known := []any{}, true
+	if n := c.Arg("Function", 0); n != nil {
+		var v any
+		v, known = r.eval(n)
+		patterns = flatten(v)
+	}
+	for _, a := range c.Args {
+		if a.Value != nil && a.Value.Kind == syntax.Splat {
+			h, ok := r.vars[strings.ToLower(a.Value.Text)].(map[string]any)
+			known = known && ok
+			patterns = append(patterns, flatten(h["function"])...)
+		}
+	}
+	if piped {
+		patterns = append(patterns, flatten(input)...)
+	}
+	if !known {
+		r.unknown(c.Node, "What Export-ModuleMember exports is computed in a way that cannot be followed. Write the names of the functions.")
+		patterns = []any{"*"}
+	}
+	for _, all := range []map[string]definition{r.funcs, r.imported} {
+		for key, d := range all {
+			for _, p := range patterns {
+				r.exported[key] = r.exported[key] || like(text(p), d.name)
+			}
+		}
+	}
+}
+
+// exportedFunctions are those of the module. Of what was defined again after it was exported, that is the last.
+func (r *runner) exportedFunctions() map[string]definition {
+	all := map[string]definition{}
+	for _, from := range []map[string]definition{r.imported, r.funcs} {
+		for key, d := range from {
+			if !r.exports || r.exported[key] {
+				all[key] = d
+			}
+		}
+	}
+	return all
+}

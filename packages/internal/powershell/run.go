@@ -1,0 +1,356 @@
+package powershell
+
+import (
+	"strings"
+
+	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
+)
+
+// What following a module's scripts may cost.
+const (
+	maxSteps = 200_000 // statements and commands
+	maxCalls = 40      // of functions, files and blocks in one another
+)
+
+// runner follows what the scripts of one module do when it is imported, as far as that defines and exports functions.
+// What it cannot follow is a finding.
+type runner struct {
+	m        *Module
+	file     *File
+	vars     map[string]any // in lower case; what is not known is not there
+	funcs    map[string]definition
+	imported map[string]definition // from modules that this one imports
+	exported map[string]bool       // by Export-ModuleMember
+	exports  bool                  // Export-ModuleMember was called
+	foreign  []Place               // where modules are imported that are not in the package
+
+	maybe, child, unordered int // > 0: it may not happen; it happens in a scope of its own; in an order that is not known
+	steps, calls            *int
+}
+
+// definition is a function that the module has defined.
+type definition struct {
+	name string
+	file *File
+	node *syntax.Node
+}
+
+func newRunner(m *Module) *runner {
+	return &runner{m: m, vars: map[string]any{}, funcs: map[string]definition{}, imported: map[string]definition{},
+		exported: map[string]bool{}, steps: new(int), calls: new(int)}
+}
+
+// flow is how a statement ends.
+type flow int
+
+const (
+	next  flow = iota
+	leave      // return: the file or function ends
+	halt       // throw: the import fails
+	out        // break or continue
+)
+
+// unknown is a finding that the list of exported functions is uncertain because of n, one for each place.
+func (r *runner) unknown(n *syntax.Node, format string, args ...any) {
+	at := r.file.At(n)
+	for _, f := range r.m.Findings {
+		if f.File == at.File && f.Line == at.Line && f.Column == at.Column {
+			return
+		}
+	}
+	r.m.unknown(at, format, args...)
+}
+
+// enter bounds the work.
+func (r *runner) enter(n *syntax.Node) bool {
+	*r.calls++
+	if *r.steps++; *r.steps > maxSteps || *r.calls > maxCalls {
+		r.unknown(n, "What the module does from here on is too much to be followed, so its exported functions cannot be told for certain. Define them in plain files that are dot-sourced.")
+		return false
+	}
+	return true
+}
+
+func (r *runner) script(f *File) flow {
+	defer func(old *File) { r.file = old; *r.calls-- }(r.file)
+	r.file = f
+	if !r.enter(f.Root) {
+		return next
+	}
+	return r.block(f.Root)
+}
+
+// block runs a script block's statements.
+func (r *runner) block(n *syntax.Node) flow {
+	for _, b := range n.Block.Named {
+		if b.Name == "begin" || b.Name == "process" || b.Name == "end" {
+			if f := r.statements(b.Body.Kids); f != next {
+				return f
+			}
+		}
+	}
+	return r.statements(n.Block.Body)
+}
+
+func (r *runner) statements(all []*syntax.Node) flow {
+	for _, n := range all {
+		if f := r.statement(n); f != next {
+			if r.maybe == 0 {
+				return f
+			}
+			if f == leave || f == halt {
+				r.unknown(n, "Whether the module ends here cannot be told, so neither can which functions it defines afterwards.")
+			}
+			return next
+		}
+	}
+	return next
+}
+
+func (r *runner) statement(n *syntax.Node) flow {
+	if *r.steps++; *r.steps > maxSteps {
+		r.unknown(n, "What the module does from here on is too much to be followed, so its exported functions cannot be told for certain.")
+		return next
+	}
+	switch n.Kind {
+	case syntax.FuncDef:
+		r.define(n)
+	case syntax.If:
+		return r.branch(n)
+	case syntax.Loop:
+		return r.loop(n)
+	case syntax.Switch:
+		r.switches(n)
+	case syntax.Try:
+		return r.try(n)
+	case syntax.Catch: // of trap
+		r.perhaps(n.Kids[len(n.Kids)-1].Kids)
+	case syntax.Assign:
+		r.assign(n)
+	case syntax.Jump:
+		for _, k := range n.Kids {
+			r.effects(k)
+		}
+		switch n.Text {
+		case "return":
+			return leave
+		case "throw", "exit":
+			return halt
+		}
+		return out
+	case syntax.Statements:
+		return r.statements(n.Kids)
+	default:
+		r.effects(n)
+	}
+	return next
+}
+
+// perhaps runs what may not happen.
+func (r *runner) perhaps(all []*syntax.Node) {
+	r.maybe++
+	r.statements(all)
+	r.maybe--
+}
+
+func (r *runner) branch(n *syntax.Node) flow {
+	certain := true
+	kids := n.Kids
+	for len(kids) >= 2 {
+		v, known := r.truth(kids[0])
+		r.effects(kids[0])
+		switch {
+		case !known:
+			certain = false
+			r.perhaps(kids[1].Kids)
+		case v && certain:
+			return r.statements(kids[1].Kids)
+		case v:
+			r.perhaps(kids[1].Kids)
+			return next
+		}
+		kids = kids[2:]
+	}
+	if len(kids) == 0 {
+		return next
+	}
+	if certain {
+		return r.statements(kids[0].Kids)
+	}
+	r.perhaps(kids[0].Kids)
+	return next
+}
+
+func (r *runner) loop(n *syntax.Node) flow {
+	body := n.Kids[len(n.Kids)-1]
+	if n.Text == "foreach" && len(n.Kids) == 3 {
+		r.effects(n.Kids[1])
+		v, known := r.eval(n.Kids[1])
+		return r.each(n.Kids[0].Text, v, known, body.Kids)
+	}
+	if n.Text == "while" || n.Text == "do" {
+		if v, known := r.truth(n.Kids[0]); known && (v || n.Text == "do") || n.Text == "do" {
+			if f := r.statements(body.Kids); f != out {
+				return f
+			}
+			return next
+		} else if known {
+			return next
+		}
+	}
+	r.perhaps(body.Kids)
+	return next
+}
+
+// each runs statements for each of the values.
+func (r *runner) each(name string, v any, known bool, body []*syntax.Node) flow {
+	name = strings.ToLower(name)
+	old, had := r.vars[name]
+	defer func() {
+		if delete(r.vars, name); had && name == "_" {
+			r.vars[name] = old
+		}
+	}()
+	if !known {
+		delete(r.vars, name)
+		r.perhaps(body)
+		return next
+	}
+	list := flatten(v)
+	for _, e := range list {
+		_, isItem := e.(item)
+		r.vars[name] = e
+		if isItem && len(list) > 1 {
+			r.unordered++
+		}
+		f := r.statements(body)
+		if isItem && len(list) > 1 {
+			r.unordered--
+		}
+		if f == leave || f == halt {
+			return f
+		}
+	}
+	return next
+}
+
+func (r *runner) switches(n *syntax.Node) {
+	if len(n.Kids) == 0 {
+		return
+	}
+	value, known := r.eval(n.Kids[0])
+	pairs := n.Kids[1:]
+	matched := false
+	for ; len(pairs) >= 2; pairs = pairs[2:] {
+		c, constant := r.eval(pairs[0])
+		switch {
+		case !known || !constant:
+			known = false
+			r.perhaps(pairs[1].Kids)
+		case pairs[0].Is("default") && !matched, text(c) != "" && strings.EqualFold(text(c), text(value)):
+			matched = true
+			if f := r.statements(pairs[1].Kids); f != next {
+				return
+			}
+		}
+	}
+}
+
+// try takes it that what is tried succeeds, as far as that matters.
+func (r *runner) try(n *syntax.Node) flow {
+	f := next
+	for i, k := range n.Kids {
+		switch {
+		case k.Kind == syntax.Catch:
+			if !harmless(n.Kids[0]) {
+				r.perhaps(k.Kids[len(k.Kids)-1].Kids)
+			}
+		case i == 0:
+			f = r.statements(k.Kids)
+		default:
+			if g := r.statements(k.Kids); g != next {
+				f = g
+			}
+		}
+	}
+	return f
+}
+
+// harmless says whether statements only define functions.
+func harmless(n *syntax.Node) bool {
+	for _, k := range n.Kids {
+		if k.Kind != syntax.FuncDef {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *runner) define(n *syntax.Node) {
+	name := n.Func.Name
+	scope, rest, found := strings.Cut(name, ":")
+	scope = strings.ToLower(scope)
+	if found && (scope == "script" || scope == "local" || scope == "private" || scope == "global") {
+		name = rest
+	} else {
+		scope = ""
+	}
+	if scope == "global" || r.child > 0 && scope != "script" {
+		return
+	}
+	key := strings.ToLower(name)
+	old, there := r.funcs[key]
+	switch {
+	case r.maybe > 0:
+		r.unknown(n, "Whether the function %s is defined here when the module is imported cannot be told. Define it unconditionally.", name)
+	case there && r.unordered > 0 && old.file != r.file:
+		r.unknown(n, "The function %s is defined in %s too, and in which order the files are read cannot be told. Remove one.", name, old.file.Path)
+	}
+	if there {
+		name = old.name // PowerShell keeps the first one's case
+	}
+	r.funcs[key] = definition{name, r.file, n}
+}
+
+func (r *runner) assign(n *syntax.Node) {
+	target, value := n.Kids[0], n.Kids[1]
+	for target.Kind == syntax.Cast {
+		target = target.Kids[1]
+	}
+	switch value.Kind {
+	case syntax.If, syntax.Loop, syntax.Switch, syntax.Try, syntax.Assign:
+		r.statement(value)
+	default:
+		r.effects(value)
+	}
+	if target.Kind == syntax.List {
+		for _, k := range target.Kids {
+			if k.Kind == syntax.Var {
+				delete(r.vars, strings.ToLower(k.Text))
+			}
+		}
+	}
+	if target.Kind != syntax.Var {
+		return
+	}
+	name := strings.ToLower(target.Text)
+	if strings.HasPrefix(name, "function:") {
+		r.unknown(n, "A function is made by an assignment to $%s, whose declaration is not read. Write function %s { … }.", target.Text, target.Text[len("function:"):])
+		return
+	}
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:")
+	v, known := r.eval(value)
+	old, had := r.vars[name]
+	delete(r.vars, name)
+	switch {
+	case !known || r.maybe > 0:
+	case n.Text == "=":
+		r.vars[name] = v
+	case n.Text == "+=" && had:
+		if s, isText := old.(string); isText {
+			r.vars[name] = s + text(v)
+		} else {
+			r.vars[name] = append(flatten(old), flatten(v)...)
+		}
+	}
+}
