@@ -1,0 +1,84 @@
+package clixml
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestText(t *testing.T) {
+	for xml, want := range map[string]string{
+		`<S>a &lt;b&gt; &amp;amp; &quot;&apos;</S>`: `a <b> &amp; "'`,
+		`<S>line_x000A_next_x000D__x0009_.</S>`:     "line\nnext\r\t.",
+		`<S>_x005F_x000A_ _x00 _xZZZZ_ _</S>`:       "_x000A_ _x00 _xZZZZ_ _",
+		`<S>_xD83D__xDE00_</S>`:                     "😀",
+		`<S>_xD83D_ and _xDE00_ apart</S>`:          "\ufffd and \ufffd apart",
+		`<S>_xD83D__xD83D__xDE00_</S>`:              "\ufffd😀",
+		`<S>&#xFFFE;&#65;</S>`:                      "\ufffeA",
+		`<S />`:                                     "",
+		"\ufeff<S>after a mark</S>":                 "after a mark",
+	} {
+		v, err := Decode([]byte(xml))
+		if err != nil || v.Str() != want {
+			t.Errorf("%s reads %q, %v; want %q", xml, v.Str(), err, want)
+		}
+	}
+}
+
+func TestReferences(t *testing.T) {
+	v, err := Decode([]byte(`<Obj RefId="0"><TN RefId="0"><T>A</T><T>B</T></TN><MS><Obj N="child" RefId="1"><TNRef RefId="0" /><MS><Ref N="parent" RefId="0" /></MS></Obj></MS></Obj>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if child := v.Get("child"); !child.Is("B") || child.Get("parent") != v {
+		t.Errorf("the child is %+v", child)
+	}
+	if again, err := Decode(Encode(v)); err != nil || again.Get("child").Get("parent") != again {
+		t.Errorf("written and read again: %+v, %v", again, err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for what, xml := range map[string]string{
+		"nothing":                 "",
+		"two values":              "<S>a</S><S>b</S>",
+		"an unknown element":      "<Objs><S>a</S></Objs>",
+		"a comment":               "<!-- --><S>a</S>",
+		"a DTD":                   `<!DOCTYPE S [<!ENTITY e "x">]><S>&e;</S>`,
+		"an entity":               "<S>&e;</S>",
+		"a surrogate's reference": "<S>&#xD800;</S>",
+		"another end":             "<S>a</T>",
+		"no end":                  `<Obj RefId="0"><MS>`,
+		"a reference to nothing":  `<Ref RefId="7" />`,
+		"types of nothing":        `<Obj RefId="0"><TNRef RefId="7" /></Obj>`,
+		"an entry without value":  `<Obj RefId="0"><DCT><En><S N="Key">k</S></En></DCT></Obj>`,
+		"no UTF-8":                "<S>\xff</S>",
+		"depth":                   strings.Repeat(`<Obj RefId="0"><LST>`, MaxDepth+2) + strings.Repeat("</LST></Obj>", MaxDepth+2),
+		"number":                  `<Obj RefId="0"><LST>` + strings.Repeat("<Nil />", MaxValues) + "</LST></Obj>",
+	} {
+		if v, err := Decode([]byte(xml)); err == nil {
+			t.Errorf("%s reads as %+v", what, v)
+		}
+	}
+}
+
+// FuzzDecode: what is read can be written, and reads the same again.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`<Obj RefId="0"><TN RefId="0"><T>T</T></TN><ToString>s_x000A_</ToString><Props><I32 N="a">1</I32></Props><MS><Ref N="b" RefId="0" /></MS></Obj>`))
+	f.Add([]byte(`<Obj RefId="0"><DCT><En><S N="Key">k</S><Nil N="Value" /></En></DCT></Obj>`))
+	f.Add([]byte("\ufeff<S>_xD83D__x005F_xDE00_&#xFFFE;</S>"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := Decode(data)
+		if err != nil {
+			return
+		}
+		written := Encode(v)
+		again, err := Decode(written)
+		if err != nil {
+			t.Fatalf("%q is written as %q: %v", data, written, err)
+		}
+		if !reflect.DeepEqual(v, again) {
+			t.Errorf("%q is written as %q, which reads otherwise", data, written)
+		}
+	})
+}

@@ -1,0 +1,143 @@
+package psrp
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// recording is what a real pwsh said to a client, and what that said to it. testdata/recordings.jsonl.gz holds all that
+// were made of PowerShell 7.6.5, without times and decoded messages.
+type recording struct {
+	Name     string
+	Script   string
+	Exchange []struct{ Dir, Line string }
+	Outcome  outcome
+	// Pipelines are those of the recording in their order; nil where there is one.
+	Pipelines []struct{ Outcome outcome }
+	Keys      struct {
+		SessionKey string
+	}
+	Truncated any
+	Host      string
+}
+
+type outcome struct {
+	State                 string
+	Reason                *string
+	FullyQualifiedErrorID *string `json:"fullyQualifiedErrorId"`
+	ExceptionType         string
+	Streams               []struct {
+		Stream, Shape, ExceptionType, FullyQualifiedErrorID string
+		Text                                                *string
+		NoNewLine                                           bool
+	}
+	HostCalls []struct {
+		Method     string
+		Parameters []any
+	}
+}
+
+// outcomes are those of all pipelines.
+func (r recording) outcomes() []outcome {
+	if r.Pipelines == nil {
+		return []outcome{r.Outcome}
+	}
+	var all []outcome
+	for _, p := range r.Pipelines {
+		all = append(all, p.Outcome)
+	}
+	return all
+}
+
+func recordings(t testing.TB) []recording {
+	t.Helper()
+	f, err := os.Open("testdata/recordings.jsonl.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []recording
+	in := bufio.NewScanner(z)
+	in.Buffer(nil, 64<<20)
+	for in.Scan() {
+		var r recording
+		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	if in.Err() != nil || len(all) != 748 {
+		t.Fatalf("%d recordings, %v", len(all), in.Err())
+	}
+	return all
+}
+
+// leftOut says why a recording is not replayed, "" for one that is.
+func (r recording) leftOut() string {
+	switch {
+	case r.Truncated != nil:
+		return "its lines were cut"
+	}
+	for prefix, why := range map[string]string{
+		"protocol-":              "the recorder broke the protocol",
+		"two-at-once":            "two pipelines at a time, the client runs one",
+		"close-p":                "the recorder closed what ran, the client signals",
+		"stop-before-start":      "the recorder signalled before it had sent the pipeline",
+		"stop-twice":             "the recorder signalled twice",
+		"stop-after-completed":   "the recorder signalled what had ended",
+		"stop-at-once":           "a race that was recorded as it fell",
+		"args-appargs":           "arguments of the pool that the client never sends",
+		"pipeline-without-close": "the recorder closed no pipeline",
+		"stdin-eof":              "the recorder closed the process's input",
+		"stop-thread-sleep":      "two pipelines at a time, the client runs one",
+		"stop-read-host":         "the recorder left a host call unanswered",
+		"key-twice":              "the recorder exchanged keys twice",
+		"open-pool":              "the opening is part of each replay",
+	} {
+		if strings.HasPrefix(r.Name, prefix) {
+			return why
+		}
+	}
+	var join joiner
+	why := ""
+	for _, e := range r.Exchange {
+		l, err := parseSent(e.Line)
+		if e.Dir != "send" || err != nil || l.verb != data {
+			continue
+		}
+		err = join.add(l.data, func(b []byte) error {
+			m, err := sentMessage(b)
+			if err == nil && why == "" {
+				why = neverSent(m)
+			}
+			return err
+		})
+		if err != nil {
+			return "what the recorder sent does not decode"
+		}
+	}
+	return why
+}
+
+// neverSent says why the client has no such message.
+func neverSent(m message) string {
+	switch m.kind {
+	case sessionCapability, initRunspacePool, publicKey, pipelineHostResponse:
+		return ""
+	case createPipeline:
+		if m.value.Get("NoInput").Str() != "true" || m.value.Get("AddToHistory").Str() != "false" || m.value.Get("RemoteStreamOptions").Number() != "0" {
+			return "options that the client never sets"
+		}
+		return ""
+	}
+	return fmt.Sprintf("a message that the client never sends, %08x", uint32(m.kind))
+}
