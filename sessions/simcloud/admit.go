@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
+	sso "github.com/vmware/govmomi/ssoadmin/types"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
@@ -17,6 +18,9 @@ func (v *vcenter) admit(ctx *simulator.Context, m *simulator.Method) (mo.Referen
 	if s := refusal(m); s != "" {
 		return nil, v.refuse(ctx, s)
 	}
+	if _, login := m.Body.(*sso.Login); login {
+		return nil, v.loginSSO(ctx)
+	}
 	if ctx.Session == nil {
 		return nil, v.admitStranger(ctx, m)
 	}
@@ -25,6 +29,8 @@ func (v *vcenter) admit(ctx *simulator.Context, m *simulator.Method) (mo.Referen
 		if ctx.Map.Path == vim25.Path {
 			v.sessions.remove(ctx.Session.Key)
 		}
+	case *sso.Logout:
+		v.logoutSSO(ctx)
 	case *vim.TerminateSession:
 		for _, key := range body.SessionId {
 			if key != ctx.Session.Key { // vcsim refuses that one

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/vmware/govmomi/lookup"
+	"github.com/vmware/govmomi/pbm"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/ssoadmin"
 	"github.com/vmware/govmomi/sts"
@@ -17,6 +18,7 @@ import (
 	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vslm"
 )
 
 const (
@@ -32,7 +34,10 @@ func (v *vcenter) door() http.Handler {
 		mux.Handle("POST "+p, v.soap(sim))
 	}
 	mux.Handle("GET "+vim25.Path+"/vimServiceVersions.xml", http.HandlerFunc(v.service.ServiceVersions))
-	admin := v.soap(serial(sim))
+	for _, p := range []string{pbm.Path, vslm.Path} {
+		mux.Handle("POST "+p, v.inHeader(v.soap(serial(sim))))
+	}
+	admin := v.sso(v.soap(serial(sim)))
 	for _, p := range []string{ssoadmin.Path + "/" + domain, ssoadmin.SystemPath} {
 		mux.Handle("POST "+p, admin)
 	}

@@ -57,3 +57,12 @@ func (s *sessionIDs) remove(real string) {
 		s.census.add(-1, 0)
 	}
 }
+
+// clear ends the ids of all sessions.
+func (s *sessionIDs) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.census.add(-len(s.real), 0)
+	clear(s.real)
+	clear(s.client)
+}

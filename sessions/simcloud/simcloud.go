@@ -19,8 +19,9 @@
 //   - A content library can pull from a URL, which would make this process fetch it. Pull and probe are refused.
 //   - vcsim's session cookie is UserSession.Key, which it shows in ids, URLs and events. Clients get an opaque id
 //     instead, which stands for the key at the door only; REST sessions are handled alike (sessionids.go).
-//   - vcsim's STS takes any password, and LoginByToken any token. Here the STS checks the password and each token has
-//     an id that only its holder knows (sts.go). Files of a datastore are served to sessions only.
+//   - vcsim's STS takes any password, and LoginByToken and SSO administration any token. Here the STS checks the
+//     password and each token has an id that only its holder knows (sts.go, sso.go). Files of a datastore are served to
+//     sessions only.
 //   - A panic in a task of vcsim would end this process. It becomes the task's error.
 //
 // vcsim does not check privileges: whoever is logged in may do everything.
@@ -162,6 +163,9 @@ func (c *Cloud) stop() error {
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
 }
+
+// EndSessions ends all sessions of vCenter, as its restart does. Whoever has one must log in again.
+func (c *Cloud) EndSessions() { c.vc.sessions.clear() }
 
 // Name is the name from the Config.
 func (c *Cloud) Name() string { return c.name }

@@ -25,6 +25,7 @@ import (
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
 	vim "github.com/vmware/govmomi/vim25/types"
+	vslmsim "github.com/vmware/govmomi/vslm/simulator"
 
 	"github.com/airlock-run/airlock/internal/ca"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -111,10 +112,12 @@ func (v *vcenter) mount(config *tls.Config) error {
 	manager.TLS = func() *tls.Config { return config }
 
 	directory := ssosim.New(vc, u)
-	services := lookupsim.New()
+	services, policies, disks := lookupsim.New(), newPolicies(), vslmsim.New()
 	v.service.RegisterSDK(vc, vim25.Path+"/vimService")
 	v.service.RegisterSDK(directory, ssoadmin.SystemPath)
-	v.service.RegisterSDK(services)
+	for _, r := range []*simulator.Registry{services, policies, disks} {
+		v.service.RegisterSDK(r)
+	}
 	path, handler := stssim.New(u, vc.OptionManager().Setting)
 	v.service.Handle(path, handler)
 	v.service.Handle(sts.SystemPath, handler)
@@ -131,7 +134,7 @@ func (v *vcenter) mount(config *tls.Config) error {
 	if err := newRoles(vc, vpx.RootFolder.Self); err != nil {
 		return err
 	}
-	for _, r := range []*simulator.Registry{vc, directory, services} {
+	for _, r := range []*simulator.Registry{vc, directory, services, policies, disks} {
 		r.Handler, r.Cookie = v.admit, v.sessionOf
 	}
 	return nil
