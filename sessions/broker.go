@@ -62,7 +62,7 @@ func (b *Broker) ExtendPolicy(path string) error {
 
 // Open opens the grant of an execution: listeners for its vCenter and the SSH servers of its private cloud, and the
 // token and key that they take. It logs in nowhere; that happens at first use. The grant ends with ctx: listeners
-// and connections are cut at once, Airlock's sessions are logged out (5 s at most), then Done is closed. What happens
+// and connections are cut at once, Airlock's sessions are logged out (2 s at most), then Done is closed. What happens
 // meanwhile is told to record, up to the close of Done; its writer sees to it that no secret of the execution stays in it.
 //
 // Errors are SessionFailed. After one, nothing is left open.
@@ -145,7 +145,7 @@ func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream, r
 	}
 	g.vcenter = vcproxy.Config{
 		Host: up.VCenter, Addr: up.Addr, TLS: up.tls(), User: up.User, Password: up.Password,
-		Token: g.Token, Certificate: certificate, KeepAlive: keepAlive, Policy: b.policy, Audit: g.record, Log: b.log,
+		ScriptUser: g.User, Token: g.Token, Certificate: certificate, KeepAlive: keepAlive, Policy: b.policy, Audit: g.record, Log: b.log,
 	}
 	return g, nil
 }

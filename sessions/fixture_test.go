@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,13 @@ func (e *events) Write(_ context.Context, ev audit.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.all = append(e.all, ev)
+}
+
+// list is what there is now.
+func (e *events) list() []audit.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.all)
 }
 
 // has says whether there is an event with action, result, and target, host, method and detail that contain the words.

@@ -30,6 +30,15 @@ func (s *script) soapClient(t testing.TB) *soap.Client {
 	t.Helper()
 	u := &url.URL{Scheme: "https", Host: s.VCenter.Host, Path: vim25.Path}
 	c := soap.NewClient(u, false)
+	s.dial(t, c)
+	c.Jar.SetCookies(u, []*http.Cookie{{Name: soap.SessionCookieName, Value: s.Token.Reveal(), Path: "/", Secure: true}})
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// dial makes a client reach the grant's hosts, and no others.
+func (s *script) dial(t testing.TB, c *soap.Client) {
+	t.Helper()
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(s.CA) {
 		t.Fatal("the grant's CA is not PEM")
@@ -48,9 +57,6 @@ func (s *script) soapClient(t testing.TB) *soap.Client {
 		}
 		return seen{conn, &s.received}, nil
 	}
-	c.Jar.SetCookies(u, []*http.Cookie{{Name: soap.SessionCookieName, Value: s.Token.Reveal(), Path: "/", Secure: true}})
-	t.Cleanup(c.CloseIdleConnections)
-	return c
 }
 
 // vim is a client of the SOAP API.

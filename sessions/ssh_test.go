@@ -75,7 +75,7 @@ func TestSSHWithTheKeyOnly(t *testing.T) {
 	if n := f.cloud.Open().SSHConnections; n != 4 {
 		t.Errorf("%d connections to the hosts are open; want one a host, shared by all channels", n)
 	}
-	if strings.Contains(fmt.Sprintf("%+v", f.events.all), "s3cret") {
+	if strings.Contains(fmt.Sprintf("%+v", f.events.list()), "s3cret") {
 		t.Error("an event has the arguments of a command")
 	}
 	_ = c.Close()

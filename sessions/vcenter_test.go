@@ -124,7 +124,7 @@ func TestVCenterWithTheTokenOnly(t *testing.T) {
 			t.Errorf("%d events %s; want 1", n, action)
 		}
 	}
-	for _, e := range f.events.all {
+	for _, e := range f.events.list() {
 		if e.Execution != "one" || e.Actor != "execution-one" || !strings.HasSuffix(e.Cloud, "/privateClouds/sddc1") {
 			t.Errorf("event %+v does not name its execution and private cloud", e)
 		}

@@ -16,6 +16,9 @@ type Fault struct {
 // The faults that the broker has a use for.
 func NotAuthenticated(message string) Fault { return Fault{Type: "NotAuthenticated", Message: message} }
 
+// InvalidLogin says that user or password are wrong.
+func InvalidLogin(message string) Fault { return Fault{Type: "InvalidLogin", Message: message} }
+
 // Refused says that the call is one that a script may not make.
 func Refused(message string) Fault { return Fault{"RestrictedByAdministrator", "details", message} }
 

@@ -30,14 +30,21 @@ func (p *proxy) refuse(w http.ResponseWriter, s service, no refusal) {
 			f = envelope.Failed(no.message)
 		}
 		writeXML(w, http.StatusInternalServerError, f.Bytes())
-	case rest:
-		writeJSON(w, no.status, map[string]any{"type": "com.vmware.vapi.std.errors." + strings.ToLower(restError(no.status)),
-			"value": map[string]any{"messages": messages(no.message)}})
-	case api:
-		writeJSON(w, no.status, map[string]any{"error_type": restError(no.status), "messages": messages(no.message)})
+	case rest, api:
+		writeREST(w, s, no.status, no.message)
 	default:
 		http.Error(w, no.message, no.status)
 	}
+}
+
+// writeREST answers with an error of vAPI.
+func writeREST(w http.ResponseWriter, s service, status int, message string) {
+	if s == api {
+		writeJSON(w, status, map[string]any{"error_type": restError(status), "messages": messages(message)})
+		return
+	}
+	writeJSON(w, status, map[string]any{"type": "com.vmware.vapi.std.errors." + strings.ToLower(restError(status)),
+		"value": map[string]any{"messages": messages(message)}})
 }
 
 // restError is the name that vAPI has for a status.
@@ -80,7 +87,11 @@ func (p *proxy) unreachable(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // nobody is there any more
 	}
 	p.c.Log.WarnContext(r.Context(), "vCenter did not answer", slog.String("host", p.c.Host), slog.Any("error", err))
+	no := &refusal{"", http.StatusServiceUnavailable,
+		"The vCenter " + p.c.Host + " does not answer; try again, and ask the provider if it stays so."}
+	if login, failed := errors.AsType[loginFailed](err); failed {
+		no = login.refusal
+	}
 	s, _ := p.c.Policy.Path(r.URL)
-	p.refuse(w, serviceOf(s), refusal{"", http.StatusServiceUnavailable,
-		"The vCenter " + p.c.Host + " does not answer; try again, and ask the provider if it stays so."})
+	p.refuse(w, serviceOf(s), *no)
 }

@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
+	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/session"
 	"github.com/vmware/govmomi/ssoadmin"
 	"github.com/vmware/govmomi/ssoadmin/methods"
@@ -18,6 +21,8 @@ import (
 	"github.com/vmware/govmomi/vim25"
 	vimmethods "github.com/vmware/govmomi/vim25/methods"
 	vimsoap "github.com/vmware/govmomi/vim25/soap"
+	vim "github.com/vmware/govmomi/vim25/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -28,7 +33,7 @@ const (
 	dialTime   = 10 * time.Second
 	loginTime  = 30 * time.Second
 	loginGrace = 500 * time.Millisecond // for a login under way when the execution ends
-	logoutTime = 5 * time.Second        // for all logouts together
+	logoutTime = 2 * time.Second        // for all logouts together
 )
 
 // logins are Airlock's own sessions with one vCenter, each made at its first use. Nothing of them leaves the proxy.
@@ -38,8 +43,33 @@ type logins struct {
 	base      *vimsoap.Client // without a session
 
 	vim  *lazy.Value[*vimLogin]
-	rest *lazy.Value[*vapi.Client]
-	sso  *lazy.Value[*ssoadmin.Client]
+	rest *lazy.Value[*restLogin]
+	sso  *lazy.Value[*ssoLogin]
+}
+
+type (
+	restLogin = vapi.Client
+	ssoLogin  = ssoadmin.Client
+)
+
+// sessions are those that a call needs.
+type sessions struct {
+	vim  *vimLogin
+	rest *restLogin
+	sso  *ssoLogin
+}
+
+// use gets the sessions for what a call carries.
+func (l *logins) use(ctx context.Context, s service, c carried) (used sessions, err error) {
+	if c.soapCookie && s == sso {
+		used.sso, err = l.sso.Get(ctx)
+	} else if c.soapCookie || len(c.envelope) > 0 {
+		used.vim, err = l.vim.Get(ctx)
+	}
+	if err == nil && (c.restCookie || c.restHeader) {
+		used.rest, err = l.rest.Get(ctx)
+	}
+	return used, err
 }
 
 // maxAnswer is the most bytes of one answer to a call of Airlock's own: some times what the hosts of the largest inventory
@@ -74,19 +104,33 @@ func newLogins(ctx context.Context, c Config) *logins {
 	l.base = vimsoap.NewClient(&url.URL{Scheme: "https", Host: c.Host, Path: vim25.Path}, false)
 	l.base.UserAgent = "airlock"
 	l.transport = l.base.DefaultTransport()
-	dialer := net.Dialer{Timeout: dialTime}
+	dialer := net.Dialer{Timeout: dialTime, KeepAliveConfig: probes, Control: giveUp}
 	l.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", c.Addr)
 	}
 	l.transport.DialTLSContext = nil // govmomi's own dials by name, without a context
 	l.transport.Proxy = nil
 	l.transport.TLSClientConfig = c.TLS
+	l.transport.TLSHandshakeTimeout = dialTime
 	l.transport.DisableCompression = true
 	l.transport.MaxIdleConnsPerHost = 16
 	l.vim = lazy.New(ctx, loginGrace, audited(l, "vcenter/login", l.loginVim))
 	l.rest = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-rest", l.loginREST))
 	l.sso = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-sso", l.loginSSO))
 	return l
+}
+
+// A vCenter may take any time to answer, WaitForUpdatesEx above all, but not to acknowledge what it was sent: after
+// unheard, it is gone. Where nothing is sent, TCP's own probes ask for it.
+const unheard = 30 * time.Second
+
+var probes = net.KeepAliveConfig{Enable: true, Idle: unheard / 2, Interval: unheard / 6, Count: 3}
+
+func giveUp(_, _ string, c syscall.RawConn) error {
+	var err error
+	return errors.Join(c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unheard.Milliseconds()))
+	}), err)
 }
 
 // audited bounds a login in time, records it, and turns its failure into words for the script.
@@ -152,7 +196,7 @@ func cookies(c *vimsoap.Client) string {
 	return strings.Join(all, "; ")
 }
 
-func (l *logins) loginREST(ctx context.Context, user *url.Userinfo) (*vapi.Client, error) {
+func (l *logins) loginREST(ctx context.Context, user *url.Userinfo) (*restLogin, error) {
 	c := vapi.NewClient(&vim25.Client{Client: l.base})
 	l.own(c.Client)
 	if err := c.Login(ctx, user); err != nil {
@@ -163,21 +207,14 @@ func (l *logins) loginREST(ctx context.Context, user *url.Userinfo) (*vapi.Clien
 
 // loginSSO logs in to SSO administration, which takes a SAML assertion of the STS. Both lie under the domain of the
 // user that logs in, which is the SSO domain of the vCenter.
-func (l *logins) loginSSO(ctx context.Context, user *url.Userinfo) (*ssoadmin.Client, error) {
-	vim, err := l.vim.Get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	domain := "vsphere.local"
-	if _, d, found := strings.Cut(user.Username(), "@"); found {
-		domain = d
-	}
-	tokens := l.own(vim.client.NewServiceClient(sts.Path+"/"+domain, sts.Namespace))
+func (l *logins) loginSSO(ctx context.Context, user *url.Userinfo) (*ssoLogin, error) {
+	domain := ssoDomain(user.Username())
+	tokens := l.own(l.base.NewServiceClient(sts.Path+"/"+domain, sts.Namespace))
 	signer, err := (&sts.Client{Client: tokens, RoundTripper: tokens}).Issue(ctx, sts.TokenRequest{Userinfo: user})
 	if err != nil {
 		return nil, err
 	}
-	sc := l.own(vim.client.NewServiceClient(ssoadmin.Path+"/"+domain, ssoadmin.Namespace)) // with vim's cookie, as vcsim wants it
+	sc := l.own(l.base.NewServiceClient(ssoadmin.Path+"/"+domain, ssoadmin.Namespace))
 	sc.Version = ssoadmin.Version
 	c := &ssoadmin.Client{Client: sc, RoundTripper: sc, Domain: domain}
 	content, err := methods.SsoAdminServiceInstance(ctx, c, &types.SsoAdminServiceInstance{This: ssoadmin.ServiceInstance})
@@ -191,45 +228,58 @@ func (l *logins) loginSSO(ctx context.Context, user *url.Userinfo) (*ssoadmin.Cl
 	return c, nil
 }
 
+// ssoDomain is the domain of a user of the SSO, by default that of new installations.
+func ssoDomain(user string) string {
+	if _, d, found := strings.Cut(user, "@"); found {
+		return d
+	}
+	return "vsphere.local"
+}
+
 // keep calls each session that was made, so that vCenter does not end it while the script thinks.
 func (l *logins) keep(ctx context.Context) {
-	var err error
-	if v, made := l.vim.Made(); made {
-		_, e := vimmethods.GetCurrentTime(ctx, v.client)
-		err = errors.Join(err, e)
-	}
-	if v, made := l.rest.Made(); made {
-		_, e := v.Session(ctx)
-		err = errors.Join(err, e)
-	}
-	if v, made := l.sso.Made(); made {
-		_, e := methods.SsoAdminServiceInstance(ctx, v, &types.SsoAdminServiceInstance{This: ssoadmin.ServiceInstance})
-		err = errors.Join(err, e)
-	}
-	if err != nil && ctx.Err() == nil {
-		l.c.Log.WarnContext(ctx, "vCenter keep-alive", slog.String("host", l.c.Host), slog.Any("error", err))
-	}
+	var made sessions
+	made.vim, _ = l.vim.Made()
+	made.rest, _ = l.rest.Made()
+	made.sso, _ = l.sso.Made()
+	l.renew(ctx, made)
+}
+
+// dropped calls vCenter in the session, and says whether it does not know it any more.
+func (v *vimLogin) dropped(ctx context.Context) bool {
+	_, err := vimmethods.GetCurrentTime(ctx, v.client)
+	return fault.Is(err, &vim.NotAuthenticated{})
+}
+
+func restDropped(ctx context.Context, v *restLogin) bool {
+	s, err := v.Session(ctx)
+	return err == nil && s == nil
+}
+
+func ssoDropped(ctx context.Context, v *ssoLogin, user string) bool {
+	_, err := v.FindPersonUser(ctx, user)
+	return fault.Is(err, &vim.NotAuthenticated{})
 }
 
 // end logs out of what was logged in, in bounded time, and closes all connections.
 func (l *logins) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), logoutTime)
 	defer cancel()
-	if v, made := l.sso.Made(); made { // before vim's, on whose cookie it leans with vcsim
-		l.logout(ctx, "vcenter/logout-sso", v.Logout)
+	var logouts sync.WaitGroup
+	if v, made := l.sso.Made(); made {
+		logouts.Go(func() { l.logout(ctx, "vcenter/logout-sso", v.Logout) })
 	}
 	if v, made := l.rest.Made(); made {
-		l.logout(ctx, "vcenter/logout-rest", v.Logout)
+		logouts.Go(func() { l.logout(ctx, "vcenter/logout-rest", v.Logout) })
 	}
 	if v, made := l.vim.Made(); made {
-		l.logout(ctx, "vcenter/logout", v.manager.Logout)
+		logouts.Go(func() { l.logout(ctx, "vcenter/logout", v.manager.Logout) })
 	}
+	logouts.Wait()
 	l.transport.CloseIdleConnections()
 }
 
 func (l *logins) logout(ctx context.Context, action string, logout func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, logoutTime/3)
-	defer cancel()
 	result := ok
 	if err := logout(ctx); err != nil {
 		result = string(errors.SessionFailed)

@@ -3,12 +3,16 @@
 //
 // The token stands where a session id would: in the cookie vmware_soap_session, in the header or cookie
 // vmware-api-session-id, in the SOAP header vcSessionCookie. It is exchanged in these places only, never by a general
-// replacement, or a script could store its token in vCenter and read the session back. What scripts may ask at all
-// is for package policy to decide (judge.go); Logout is answered here. Answers lose what would tell a session.
+// replacement, or a script could store its token in vCenter and read the session back. A client that logs in, with the
+// execution's user and token, is answered here (scriptlogin.go, sts.go), and so is Logout. What scripts may ask at all is
+// for package policy to decide (judge.go). Answers lose what would tell a session.
+//
+// Airlock's own sessions are made at first use (login.go), and once more where the vCenter has dropped one (again.go).
 package vcproxy
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -29,7 +33,7 @@ import (
 const (
 	maxConns  = 256
 	maxHeader = 64 << 10 // bytes of a request's header
-	maxBodies = 32 << 20 // bytes of all SOAP requests that are under way
+	maxBodies = 32 << 20 // bytes of all requests under way that are kept to be judged or sent again
 )
 
 // ok is the result of an audit event that tells no failure.
@@ -43,6 +47,7 @@ type Config struct {
 	User     string
 	Password func(context.Context) (secret.Text, error) // read at each login
 
+	ScriptUser  string          // of the execution
 	Token       secret.Text     // of the execution
 	Certificate tls.Certificate // of the proxy
 	KeepAlive   time.Duration   // how often to call the sessions that were made
@@ -54,24 +59,31 @@ type Config struct {
 }
 
 type proxy struct {
-	c       Config
-	logins  *logins
-	bodies  *semaphore.Weighted // bytes of SOAP requests in memory
-	alone   *semaphore.Weighted // of calls that are judged by roles and permissions, one at a time
-	forward *httputil.ReverseProxy
+	c         Config
+	logins    *logins
+	assertion secret.Text         // id of the assertion by which the execution can log in
+	bodies    *semaphore.Weighted // bytes of requests in memory
+	alone     *semaphore.Weighted // of calls that are judged by roles and permissions, one at a time
+	forward   *httputil.ReverseProxy
 }
 
-// Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
-func Serve(ctx context.Context, l net.Listener, c Config) {
+func newProxy(ctx context.Context, c Config) *proxy {
 	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies), alone: semaphore.NewWeighted(1)}
+	p.assertion = secret.New("_" + rand.Text() + rand.Text()) // an XML id begins with no digit
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
-		Transport:      p.logins.transport,
+		Transport:      again{p},
 		ModifyResponse: clean,
 		ErrorHandler:   p.unreachable,
 		BufferPool:     &buffers,
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
+	return p
+}
+
+// Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
+func Serve(ctx context.Context, l net.Listener, c Config) {
+	p := newProxy(ctx, c)
 	var conns sync.WaitGroup
 	srv := &http.Server{
 		Handler:           p,

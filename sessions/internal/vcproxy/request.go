@@ -55,27 +55,33 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if no == nil && call.answered {
+		rule = call.refused
 		return
 	}
 	if no == nil {
-		no = p.authorize(r, s, call)
+		no = p.hold(r, s, &call)
+	}
+	if no == nil {
+		no = p.authorize(r, s, &call)
 	}
 	if no != nil {
 		rule = no.rule
 		p.refuse(c, s, *no)
 		return
 	}
-	p.forward.ServeHTTP(c, r)
+	p.forward.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), passageKey{}, &passage{s, &call})))
 }
 
 // judged is a request that policy lets pass, or that has been answered.
 type judged struct {
 	envelope.Call
-	body     []byte // of a SOAP call
+	body     []byte // in hand: of a SOAP call, and of a REST call that is small
 	held     int64  // of proxy.bodies, until the call is answered
 	tokens   carried
-	alone    bool // until the call is answered, no other one goes on that is judged by roles and permissions
+	used     sessions // that took the token's place
+	alone    bool     // until the call is answered, no other one goes on that is judged by roles and permissions
 	answered bool
+	refused  string // the rule, of what was answered with a refusal
 }
 
 // judge applies the policy, checks the token, and answers what is answered here.
@@ -99,6 +105,9 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (servic
 	if s == public && !j.tokens.any() {
 		return s, nil
 	}
+	if p.scriptLogin(w, r, asked, j) {
+		return s, nil
+	}
 	var need policy.Need
 	if j.Method != "" {
 		var no *policy.Refusal
@@ -106,7 +115,14 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (servic
 			return s, refused(j.Method, no)
 		}
 	}
-	if s == soap && !j.tokens.any() && beforeLogin[j.Method] {
+	if s == sso {
+		asserted, no := p.assertedSSO(j)
+		if no != nil {
+			return s, no
+		}
+		valid = valid && asserted
+	}
+	if !j.tokens.any() && beforeLogin(asked, j.Method) {
 		return s, nil
 	}
 	if !valid || !j.tokens.any() {
@@ -200,47 +216,43 @@ func (p *proxy) tokens(r *http.Request, j *judged) bool {
 
 // authorize takes everything from the request by which somebody could be known, and puts Airlock's own sessions
 // where the execution's token was.
-func (p *proxy) authorize(r *http.Request, s service, j judged) *refusal {
+func (p *proxy) authorize(r *http.Request, s service, j *judged) *refusal {
 	for _, name := range []string{"Cookie", restSession, "Authorization", "Proxy-Authorization", "Upgrade", "Connection",
 		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"} {
 		r.Header.Del(name)
 	}
+	used, err := p.logins.use(r.Context(), s, j.tokens)
+	if err != nil {
+		return notReached(err)
+	}
+	j.used = used
 	var cookie []string
 	body := j.body
-	if j.tokens.soapCookie && s == sso {
-		login, err := p.logins.sso.Get(r.Context())
-		if err != nil {
-			return notReached(err)
-		}
-		cookie = append(cookie, cookies(login.Client))
-	} else if j.tokens.soapCookie || len(j.tokens.envelope) > 0 {
-		login, err := p.logins.vim.Get(r.Context())
-		if err != nil {
-			return notReached(err)
-		}
-		if j.tokens.soapCookie {
-			cookie = append(cookie, login.cookies)
-		}
-		body = exchange(body, j.tokens.envelope, login.id)
+	if used.sso != nil {
+		cookie = append(cookie, cookies(used.sso.Client))
 	}
-	if j.tokens.restCookie || j.tokens.restHeader {
-		login, err := p.logins.rest.Get(r.Context())
-		if err != nil {
-			return notReached(err)
+	if used.vim != nil {
+		if j.tokens.soapCookie {
+			cookie = append(cookie, used.vim.cookies)
 		}
-		if j.tokens.restCookie {
-			cookie = append(cookie, (&http.Cookie{Name: restSession, Value: login.SessionID()}).String())
-		}
-		if j.tokens.restHeader {
-			r.Header.Set(restSession, login.SessionID())
-		}
+		body = exchange(body, j.tokens.envelope, used.vim.id)
+	}
+	if j.tokens.restCookie {
+		cookie = append(cookie, (&http.Cookie{Name: restSession, Value: used.rest.SessionID()}).String())
+	}
+	if j.tokens.restHeader {
+		r.Header.Set(restSession, used.rest.SessionID())
 	}
 	if len(cookie) > 0 {
 		r.Header.Set("Cookie", strings.Join(cookie, "; "))
 	}
-	if body != nil {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		r.TransferEncoding, r.Trailer = nil, nil
+	if body == nil {
+		return nil
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	r.ContentLength, r.TransferEncoding, r.Trailer = int64(len(body)), nil, nil
+	if s == soap || s == sso {
 		r.Header.Set("Content-Type", "text/xml; charset=utf-8") // a second one could say another thing
 		r.Header.Del("Content-Encoding")
 	}

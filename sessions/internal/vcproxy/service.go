@@ -26,11 +26,9 @@ func serviceOf(s policy.Service) service {
 	return map[policy.Service]service{policy.Public: public, policy.REST: rest, policy.API: api, policy.Content: content}[s]
 }
 
-// beforeLogin are the SOAP methods that clients call before they have a session.
-var beforeLogin = map[string]bool{"RetrieveServiceContent": true}
-
 // Rules by which calls are refused that are no rule of the policy's.
 const (
 	ruleSession = "no-session" // without the execution's token, or with another one
 	ruleForm    = policy.RuleForm
+	ruleLogin   = "no-other-login" // the policy's too, for other ways to log in
 )
