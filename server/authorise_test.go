@@ -109,6 +109,8 @@ Airlock/servicePrincipals/removeSecret/action                            .      
 Airlock/tokens/read                                                      .      .        . . .     provider
 Airlock/tokens/write                                                     .      .        . . .     provider
 Airlock/tokens/delete                                                    .      .        . . .     provider
+Airlock/packages/read                                                    reader operator publisher reviewer owner provider
+Airlock/packages/write                                                   .      .        publisher .        owner provider
 `
 
 var roles = map[string]string{

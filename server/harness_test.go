@@ -74,7 +74,7 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 	}
 	config := server.Config{
 		Store: e.store, Packages: catalogue{inventory("1.0.0"), inventory("1.2.0")}, Sealer: sealer{key.Derive("values"), key.Derive("bodies")},
-		Secrets:       e.secrets,
+		Secrets: e.secrets, Feed: noFeed{},
 		Authenticator: server.NewStaticToken(secret.New(token)), Providers: []domain.Principal{server.Developer}, Audit: e.audit,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Now:    time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
@@ -128,6 +128,17 @@ func (c catalogue) Resolve(_ context.Context, _ domain.PrivateCloud, ref string)
 		}
 	}
 	return domain.Package{}, errors.Newf(errors.ResourceNotFound, "There is no package %s.", ref)
+}
+
+// noFeed is one of no packages.
+type noFeed struct{}
+
+func (noFeed) Read(http.ResponseWriter, *http.Request, string, string) error {
+	return errors.Newf(errors.ResourceNotFound, "There is nothing.")
+}
+
+func (noFeed) Push(*http.Request, domain.Principal) (domain.Package, error) {
+	return domain.Package{}, errors.Newf(errors.InvalidRequestContent, "That is no package.")
 }
 
 func inventory(version string) domain.Package {

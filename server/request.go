@@ -29,7 +29,10 @@ type request struct {
 	scope    domain.Scope      // what the path begins with: where the action is to be allowed
 	held     role.Held         // what the identity has been assigned
 
+	feed bool // it comes from a client of NuGet's: see feed.go
+
 	execution string // id, which a handler sets for the audit
+	detail    string // what else the audit says, which a handler sets
 }
 
 // The api-versions of Microsoft.AVS that have script executions. What differs between them is in resources.go.
@@ -40,7 +43,10 @@ func (r *request) since(v string) bool { return r.version >= v }
 
 // ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
-	r := &request{Request: hr, id: s.cfg.NewID()}
+	r := &request{Request: hr, id: s.cfg.NewID(), feed: forFeed(hr)}
+	if r.feed {
+		r.bearing()
+	}
 	a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
 	_ = a.control.SetWriteDeadline(time.Time{}) // one of an earlier request on this connection may be left
 	if hr.ContentLength != 0 {
@@ -72,6 +78,9 @@ func (s *Server) serve(a *answer, r *request) (err error) {
 		}
 	}
 	switch {
+	case route == nil && r.feed && r.Method == http.MethodDelete:
+		a.Header().Set("Allow", "GET, HEAD, PUT")
+		return errors.Newf(errors.MethodNotAllowed, "A version of a package is never deleted; a reviewer deprecates it with `airlock package deprecate`, and nobody finds it any more who does not ask for exactly that version.")
 	case route == nil && allowed != nil:
 		a.Header().Set("Allow", strings.Join(allowed, ", "))
 		return errors.Newf(errors.MethodNotAllowed, "%.20s is not possible here; %s is.", r.Method, strings.Join(allowed, ", "))
@@ -107,7 +116,7 @@ var foreignVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d(-preview)?$`)
 
 func (r *request) checkVersion() error {
 	given := r.URL.Query()["api-version"]
-	if r.route.public || r.route.foreign && len(given) == 1 && foreignVersion.MatchString(given[0]) {
+	if r.route.public || r.feed || r.route.foreign && len(given) == 1 && foreignVersion.MatchString(given[0]) {
 		return nil
 	}
 	if len(given) == 0 || len(given) == 1 && given[0] == "" {
@@ -126,6 +135,8 @@ func (r *request) checkNames() error {
 		name := r.vars[variable]
 		ok, rule := domain.ValidName(name), "at most 128 letters, digits, '-', '.' or '_'"
 		switch variable {
+		case "path": // the feed looks at it
+			ok = true
 		case "resourceGroup":
 			ok, rule = domain.CloudID{Subscription: "s", ResourceGroup: name, Name: "c"}.Valid(), "at most 90 letters, digits, '-', '.', '_', '(' or ')', with no '.' at the end"
 		case "secret":
@@ -167,6 +178,9 @@ func (s *Server) record(r *request, err error) {
 		Time: s.cfg.Now(), Execution: r.execution, Actor: actor(r.identity), Action: r.route.action,
 		Target: r.URL.EscapedPath(), Result: "ok", Detail: "request " + r.id,
 	}
+	if r.detail != "" {
+		e.Detail += ", " + r.detail
+	}
 	if r.cloud.Valid() {
 		e.Cloud = r.cloud.String()
 	}
@@ -206,10 +220,17 @@ func (s *Server) fail(a *answer, r *request, err error) {
 	switch e.Code {
 	case errors.AuthenticationFailed:
 		h.Set("WWW-Authenticate", challenge(s.cfg.URL, s.cfg.Issuers))
+		if r.feed {
+			h.Set("WWW-Authenticate", `Basic realm="Airlock", charset="UTF-8"`)
+		}
 	case errors.TooManyRequests, errors.ServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
-	_ = a.send(e.Code.HTTPStatus(), errorBody{armError{e.Code, e.Message, e.Target}})
+	body := errorBody{armError{e.Code, e.Message, e.Target}}
+	if r.feed && a.refusePush(r, e.Code.HTTPStatus(), e.Message, body) {
+		return
+	}
+	_ = a.send(e.Code.HTTPStatus(), body)
 }
 
 type errorBody struct {

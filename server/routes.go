@@ -11,7 +11,7 @@ import (
 // that its path begins with; actions that end in /read change nothing and are not audited.
 type route struct {
 	method  string
-	pattern string // fixed segments, whose case does not matter, and {names}
+	pattern string // fixed segments, whose case does not matter, and {names}; {path} at the end is all that is left
 	action  string
 	display string // what the operations list says that it does; "" leaves it out of the list
 	handle  handler
@@ -44,6 +44,7 @@ const (
 
 	actPrincipal = ownProvider + "/servicePrincipals"
 	actToken     = ownProvider + "/tokens"
+	actPackages  = ownProvider + "/packages"
 	actCloud     = provider + "/privateClouds"
 	actPackage   = actCloud + "/scriptPackages"
 	actExecution = actCloud + "/scriptExecutions"
@@ -83,6 +84,12 @@ func routes() []route {
 		{method: "DELETE", pattern: ofCloud + "/persistentSecrets/{package}/{secret}", action: actCloud + "/persistentSecrets/delete", display: "Delete a persistent secret of a package", handle: (*Server).deletePersistentSecret},
 		{method: "GET", pattern: execution + "/streams", action: actExecution + "/streams/read", display: "Follow the output of a script execution", handle: (*Server).getStreams},
 		{method: "POST", pattern: execution + "/cancel", action: actExecution + "/cancel/action", display: "End a script execution and keep it", handle: (*Server).cancelExecution},
+
+		// The package repository for NuGet's clients, which have no api-version.
+		// Who only pushes with a key proves himself where he pushes, and reads the index as a stranger.
+		{method: "GET", pattern: feedIndex, handle: (*Server).readFeedIndex, public: true},
+		{method: "GET", pattern: ofFeed + "/{path}", action: actPackages + "/read", handle: (*Server).readFeed},
+		{method: "PUT", pattern: ofFeed + "/v3/publish", action: actPackages + "/write", handle: (*Server).pushPackage},
 
 		// Principals of Airlock's own, and what they prove themselves by.
 		{method: "GET", pattern: servicePrincipals, action: actPrincipal + "/read", handle: (*Server).listServicePrincipals, foreign: true},
@@ -198,6 +205,9 @@ func pathSegments(escaped string) ([]string, bool) {
 }
 
 func (r *route) match(path []string) (map[string]string, bool) {
+	if last := len(r.segments) - 1; r.segments[last] == "{path}" && len(path) > last {
+		path = append(slices.Clone(path[:last]), strings.Join(path[last:], "/"))
+	}
 	if len(path) != len(r.segments) {
 		return nil, false
 	}

@@ -91,6 +91,7 @@ type Sealer interface {
 type Config struct {
 	Store    Store
 	Packages Packages
+	Feed     Feed
 	Secrets  Secrets
 	Check    func(context.Context, domain.PrivateCloud) (domain.Report, error) // tests the logins, within 50 s
 	Sealer   Sealer
@@ -123,6 +124,7 @@ type Server struct {
 	held    chan struct{} // a place for each held request
 	active  chan struct{} // a place for each request that is worked on, not held
 	public  chan struct{} // as many for those of everybody, who cannot take the places of whom we know
+	pushes  chan struct{} // a place for each package that comes in
 
 	// registering is held by who changes or removes a private cloud or a credential of its own: the cloud lies in the
 	// store and the credentials in another, and one request has to see both as the one before has left them.
@@ -148,6 +150,7 @@ func New(c Config) *Server {
 		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
 		cfg: c, routes: routes(), actions: slices.Clone(role.ToCome), released: make(chan struct{}),
 		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive), public: make(chan struct{}, c.MaxActive),
+		pushes: make(chan struct{}, maxPushes),
 	}
 	for _, r := range s.routes {
 		s.actions = append(s.actions, r.action)

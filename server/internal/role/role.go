@@ -42,7 +42,7 @@ const logs = "Microsoft.AVS/privateClouds/scriptExecutions/getExecutionLogs/acti
 
 // ToCome are the actions of routes that are not there yet, so that who holds a role today holds it then.
 var ToCome = []string{
-	"Airlock/packages/read", "Airlock/packages/write", "Airlock/packages/approve/action", "Airlock/packages/deprecate/action",
+	"Airlock/packages/approve/action", "Airlock/packages/deprecate/action",
 }
 
 // All are the roles, from the least to the most.

@@ -1,0 +1,36 @@
+package packages
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/packages/internal/feed"
+)
+
+// Feed is a NuGet feed of a repository: a repository for Publish-, Find- and Install-PSResource and for dotnet.
+type Feed = feed.Feed
+
+// Feed makes the feed of the repository.
+func (r *Repository) Feed() *Feed { return feed.New(feedContent{r}) }
+
+// feedContent is what the feed has to do with the repository.
+type feedContent struct{ *Repository }
+
+func (c feedContent) Versions(ctx context.Context, name string) ([]domain.Package, error) {
+	return c.index.Packages(ctx, name)
+}
+
+func (c feedContent) Content(digest string) (io.ReadSeekCloser, error) {
+	f, err := os.Open(c.contentPath(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Because(err, errors.ServiceUnavailable, "The content of the package is gone from the repository. Push the same package again.")
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return f, nil
+}
