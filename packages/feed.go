@@ -1,12 +1,10 @@
 package packages
 
 import (
-	"context"
 	"io"
 	"io/fs"
 	"os"
 
-	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/packages/internal/feed"
 )
@@ -17,12 +15,8 @@ type Feed = feed.Feed
 // Feed makes the feed of the repository.
 func (r *Repository) Feed() *Feed { return feed.New(feedContent{r}) }
 
-// feedContent is what the feed has to do with the repository.
+// feedContent is the repository with what only the feed needs of it.
 type feedContent struct{ *Repository }
-
-func (c feedContent) Versions(ctx context.Context, name string) ([]domain.Package, error) {
-	return c.index.Packages(ctx, name)
-}
 
 func (c feedContent) Content(digest string) (io.ReadSeekCloser, error) {
 	f, err := os.Open(c.contentPath(digest))

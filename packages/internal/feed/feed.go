@@ -7,7 +7,6 @@
 package feed
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,14 +16,14 @@ import (
 	"strings"
 	"time"
 
-	"deps.dev/util/semver"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
 // Repository is what a feed needs of the package repository.
 type Repository interface {
-	// Versions returns the versions of a package, whose name is compared without case, or with "" all.
+	// Versions returns the versions of a package, whose name is compared without case, or with "" of all: by name, and
+	// from the highest version down.
 	Versions(ctx context.Context, name string) ([]domain.Package, error)
 	// Content opens the .nupkg with the digest.
 	Content(digest string) (io.ReadSeekCloser, error)
@@ -87,34 +86,22 @@ func (f *Feed) Push(r *http.Request, by domain.Principal) (domain.Package, error
 // version is one that the feed shows.
 type version struct {
 	domain.Package
-	semver *semver.Version
 	listed bool
 }
 
-func (v version) prerelease() bool { return v.semver.IsPrerelease() }
+func (v version) prerelease() bool { return strings.Contains(v.Version, "-") }
 
 // shown returns the versions of a package that the feed shows, or with "" those of all, by name and from the highest
 // version down.
 func (f *Feed) shown(ctx context.Context, name string) ([]version, error) {
 	all, err := f.repository.Versions(ctx, name)
-	if err != nil {
-		return nil, err
-	}
 	var shown []version
 	for _, p := range all {
-		if p.Review.State != domain.Approved && p.Review.State != domain.Deprecated {
-			continue
+		if state := p.Review.State; state == domain.Approved || state == domain.Deprecated {
+			shown = append(shown, version{p, state == domain.Approved})
 		}
-		v, err := semver.NuGet.Parse(p.Version)
-		if err != nil {
-			return nil, err // Push lets none through that does not parse
-		}
-		shown = append(shown, version{p, v, p.Review.State == domain.Approved})
 	}
-	slices.SortFunc(shown, func(a, b version) int {
-		return cmp.Or(cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), b.semver.Compare(a.semver))
-	})
-	return shown, nil
+	return shown, err
 }
 
 // of returns the versions of one package, at least one.

@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"time"
 
 	"deps.dev/util/semver"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -30,6 +31,9 @@ func (s shelf) Versions(_ context.Context, name string) (found []domain.Package,
 			found = append(found, p)
 		}
 	}
+	slices.SortStableFunc(found, func(a, b domain.Package) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), semver.NuGet.Compare(b.Version, a.Version))
+	})
 	return found, nil
 }
 
@@ -264,7 +268,7 @@ func TestDependenciesAlwaysHaveARange(t *testing.T) {
 	}
 	const base = " https://a/nuget/v3/registrations/"
 	want := []string{"B (, )" + base + "b/index.json", "C [1.0.0, )" + base + "c/index.json", "D.E [1.0.1]" + base + "d.e/index.json", "F [1.0.0, 1.0.5]" + base + "f/index.json", "G (, 1.0.5]" + base + "g/index.json"}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
