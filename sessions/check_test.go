@@ -395,7 +395,8 @@ func serveSSH(t testing.TB, user ssh.PublicKey) (addr string, hostKey ssh.Public
 	return serve(t, func(c net.Conn) {
 		if conn, channels, requests, err := ssh.NewServerConn(c, config); err == nil {
 			go ssh.DiscardRequests(requests)
-			for range channels {
+			for c := range channels {
+				_ = c.Reject(ssh.Prohibited, "nothing is here")
 			}
 			_ = conn.Close()
 		}

@@ -168,10 +168,14 @@ type seen struct {
 
 func (c seen) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.to.mu.Lock()
-	defer c.to.mu.Unlock()
-	c.to.buf.Write(p[:n])
+	_, _ = c.to.Write(p[:n])
 	return n, err
+}
+
+func (b *bytesSeen) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
 }
 
 func (b *bytesSeen) String() string {

@@ -12,19 +12,42 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 )
 
-// TestOpenSSH uses the system's clients, as a vendor's tools do.
-func TestOpenSSH(t *testing.T) {
-	t.Parallel()
+func needOpenSSH(t *testing.T) {
+	t.Helper()
 	for _, tool := range []string{"ssh", "sftp", "scp"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s in PATH", tool)
 		}
 	}
+}
+
+// openSSH writes what OpenSSH's clients need for a host into dir: the path of their configuration, and the host's name.
+func (s *script) openSSH(t *testing.T, dir, host string) (config, name string) {
+	t.Helper()
+	e := s.endpoint(t, host)
+	_, port, _ := net.SplitHostPort(e.Addr)
+	config, key, known := filepath.Join(dir, "config"), filepath.Join(dir, "key"), filepath.Join(dir, "known")
+	for path, text := range map[string]string{
+		key: s.Key.Reveal(), known: e.Host + " " + e.HostKey + "\n",
+		config: fmt.Sprintf("Host %s\n HostName 127.0.0.1\n Port %s\n User %s\n IdentityFile %s\n IdentitiesOnly yes\n"+
+			" HostKeyAlias %[1]s\n UserKnownHostsFile %[5]s\n StrictHostKeyChecking yes\n BatchMode yes\n", e.Host, port, s.User, key, known),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return config, e.Host
+}
+
+// TestOpenSSH uses the system's clients, as a vendor's tools do.
+func TestOpenSSH(t *testing.T) {
+	t.Parallel()
+	needOpenSSH(t)
 	f := newFixture(t)
 	g, _ := f.open(t, "one")
 	s := &script{Grant: g}
-	dir, e := t.TempDir(), s.endpoint(t, "esx01")
-	_, port, _ := net.SplitHostPort(e.Addr)
+	dir := t.TempDir()
+	config, host := s.openSSH(t, dir, "esx01")
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -32,9 +55,6 @@ func TestOpenSSH(t *testing.T) {
 		}
 		return path
 	}
-	config := write("config", fmt.Sprintf("Host %s\n HostName 127.0.0.1\n Port %s\n User %s\n IdentityFile %s\n IdentitiesOnly yes\n"+
-		" HostKeyAlias %[1]s\n UserKnownHostsFile %[5]s\n StrictHostKeyChecking yes\n BatchMode yes\n", e.Host, port, g.User,
-		write("key", g.Key.Reveal()), write("known", e.Host+" "+e.HostKey+"\n")))
 	file := write("file", strings.Repeat("a line\n", 100_000))
 	batch := write("batch", fmt.Sprintf("put %s /tmp/there\nget /tmp/there %[1]s.sftp\n", file))
 	if err := os.MkdirAll(filepath.Join(dir, "tree", "below"), 0o700); err != nil {
@@ -54,7 +74,7 @@ func TestOpenSSH(t *testing.T) {
 		{"scp -O -F CONFIG -rp DIR/tree HOST:/var/log", ""},
 		{"scp -O -F CONFIG -r HOST:/var/log/tree DIR/again", "again/below/leaf"},
 	} {
-		words := strings.Fields(strings.NewReplacer("CONFIG", config, "HOST", e.Host, "FILE", file, "DIR", dir).Replace(c.command))
+		words := strings.Fields(strings.NewReplacer("CONFIG", config, "HOST", host, "FILE", file, "DIR", dir).Replace(c.command))
 		if out, err := exec.CommandContext(t.Context(), words[0], words[1:]...).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", c.command, err, out)
 		}
@@ -70,11 +90,11 @@ func TestOpenSSH(t *testing.T) {
 			t.Errorf("no event of %s, which was written by SFTP", path)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), "ssh", "-F", config, e.Host, "uname -a").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), e.Host) {
+	out, err := exec.CommandContext(t.Context(), "ssh", "-F", config, host, "uname -a").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), host) {
 		t.Errorf("uname -a: %v\n%s", err, out)
 	}
-	out, err = exec.CommandContext(t.Context(), "ssh", "-F", config, e.Host, "exit 9").CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), "ssh", "-F", config, host, "exit 9").CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 9 {
 		t.Errorf("ssh … exit 9 ended with %v\n%s", err, out)
 	}
