@@ -95,8 +95,19 @@ func repository(t *testing.T) (*packages.Repository, string) {
 	return repositoryIn(t, t.TempDir())
 }
 
-// repositoryIn opens a repository and its store in a directory.
-func repositoryIn(t *testing.T, dir string) (*packages.Repository, string) {
+// repositoryOn opens a repository, and gives its index too.
+func repositoryOn(t *testing.T) (*packages.Repository, packages.Index) {
+	t.Helper()
+	dir := t.TempDir()
+	index := indexIn(t, dir)
+	r, err := packages.Open(filepath.Join(dir, "packages"), index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, index
+}
+
+func indexIn(t *testing.T, dir string) packages.Index {
 	t.Helper()
 	index, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "state.db")})
 	if err != nil {
@@ -107,6 +118,13 @@ func repositoryIn(t *testing.T, dir string) (*packages.Repository, string) {
 			t.Error(err)
 		}
 	})
+	return index
+}
+
+// repositoryIn opens a repository and its store in a directory.
+func repositoryIn(t *testing.T, dir string) (*packages.Repository, string) {
+	t.Helper()
+	index := indexIn(t, dir)
 	dir = filepath.Join(dir, "packages")
 	r, err := packages.Open(dir, index)
 	if err != nil {
