@@ -18,7 +18,7 @@ import (
 
 func (a *app) scriptExecutionCommand() *cobra.Command {
 	return group("script-execution", "Run cmdlets and look at their results",
-		a.executionCreate(), a.executionList(), a.executionShow(), a.executionWait(), a.executionLogs(),
+		a.executionCreate(), a.executionList(), a.executionShow(), a.executionWait(), a.executionLogs(), a.executionAudit(),
 		a.executionCancel(), a.executionDelete())
 }
 

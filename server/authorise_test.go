@@ -84,6 +84,7 @@ Microsoft.AVS/privateClouds/scriptPackages/read                          reader 
 Microsoft.AVS/privateClouds/scriptPackages/scriptCmdlets/read            reader operator . . owner provider
 Microsoft.AVS/privateClouds/scriptExecutions/read                        reader operator . . owner provider
 Microsoft.AVS/privateClouds/scriptExecutions/streams/read                reader operator . . owner provider
+Microsoft.AVS/privateClouds/scriptExecutions/audit/read                  reader operator . . owner provider
 Microsoft.AVS/privateClouds/scriptExecutions/getExecutionLogs/action     reader operator . . owner provider
 Microsoft.AVS/privateClouds/scriptExecutions/write                       .      operator . . owner provider
 Microsoft.AVS/privateClouds/scriptExecutions/delete                      .      operator . . owner provider

@@ -83,6 +83,7 @@ func routes() []route {
 		{method: "GET", pattern: ofCloud + "/persistentSecrets/{package}", action: actCloud + "/persistentSecrets/read", display: "List a package's persistent secrets, without their values", handle: (*Server).listPersistentSecrets},
 		{method: "DELETE", pattern: ofCloud + "/persistentSecrets/{package}/{secret}", action: actCloud + "/persistentSecrets/delete", display: "Delete a persistent secret of a package", handle: (*Server).deletePersistentSecret},
 		{method: "GET", pattern: execution + "/streams", action: actExecution + "/streams/read", display: "Follow the output of a script execution", handle: (*Server).getStreams},
+		{method: "GET", pattern: execution + "/audit", action: actExecution + "/audit/read", display: "Read what a script execution has called", handle: (*Server).getAudit},
 		{method: "POST", pattern: execution + "/cancel", action: actExecution + "/cancel/action", display: "End a script execution and keep it", handle: (*Server).cancelExecution},
 
 		// The package repository for NuGet's clients, which have no api-version.

@@ -61,6 +61,9 @@ type Store interface {
 	Records(ctx context.Context, id string, after int64, limit, maxBytes int) ([]domain.Record, error)
 	Tail(ctx context.Context, id string, stream domain.Stream, maxLines, maxBytes int) (recs []domain.Record, omitted int64, err error)
 
+	// Audit reads audit events of an execution in order, from the one after the seq after.
+	Audit(ctx context.Context, id string, after int64, limit int) ([]audit.Event, error)
+
 	// Watch wakes whoever waits for a change of the execution: its state, its output, its end.
 	Watch(id string) (changed <-chan struct{}, stop func())
 }

@@ -17,7 +17,7 @@ type Event struct {
 	Actor     string // who: a user, an application, an execution
 	Action    string // what, as part/verb ("executions/claim", "vcenter/login"), part/refused where Airlock refused it; of a request as ARM names it
 	Target    string // on what: the object of a call, a file, a resource
-	Result    string // "ok", or the code of the error or rule that refused it
+	Result    string // "ok" or what else the other side has answered (a status of HTTP, an exit code), or the code of the error or rule that refused it
 	Detail    string
 
 	// Of a call that a script made through the session broker.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/domain"
 )
 
@@ -223,4 +224,28 @@ func BenchmarkAssignmentsOf(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkAudit is what an execution's audit costs that is as long as it can be: stored in batches, then read in pages.
+func BenchmarkAudit(b *testing.B) {
+	const batch, all = 256, 14_000 / 256 * 256
+	f := newFixture(b, engines[0], Config{})
+	var stored, read time.Duration
+	n := 0
+	for ; b.Loop(); n++ {
+		c := f.running(f.putCloud(n), "x")
+		began := time.Now()
+		for from := int64(1); from <= all; from += batch {
+			f.appendAudit(c, calls(from, batch)...)
+		}
+		stored += time.Since(began)
+		began = time.Now()
+		for after := int64(0); after < all; {
+			page := must[[]audit.Event](b)(f.Audit(b.Context(), c.Execution.ID, after, 500))
+			after += int64(len(page))
+		}
+		read += time.Since(began)
+	}
+	b.ReportMetric(float64(n)*all/stored.Seconds(), "stored/s")
+	b.ReportMetric(float64(n)*all/read.Seconds(), "read/s")
 }

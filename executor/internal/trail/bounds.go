@@ -11,7 +11,7 @@ import (
 // Bounds on the events of one execution that are kept one by one. What Airlock refused has a place of its own, and so has
 // what failed: a flood of one kind pushes out none of another.
 const (
-	MaxCalls   = 10_000 // whose result is "ok"
+	MaxCalls   = 10_000 // that went well
 	MaxFailed  = 2_000
 	MaxRefused = 2_000
 	maxBytes   = 1 << 10 // of text, for each of so many on average
@@ -38,10 +38,10 @@ func classOf(e audit.Event) class {
 	switch {
 	case strings.HasSuffix(e.Action, "/refused"):
 		return refusals
-	case e.Result != "ok":
-		return failures
+	case e.Result == "ok" || len(e.Result) == 3 && "100" <= e.Result && e.Result < "400": // a status of HTTP
+		return calls
 	}
-	return calls
+	return failures
 }
 
 // queue is what waits for the store.

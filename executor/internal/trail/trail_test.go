@@ -115,7 +115,7 @@ func quoted(events []audit.Event) string {
 }
 
 func call(n int) audit.Event {
-	return audit.Event{Time: time.Unix(int64(n), 0), Action: "vcenter/call", Host: "vc", Method: "PowerOnVM_Task", Target: fmt.Sprint(n), Result: "ok", Sent: 2, Received: 3, Duration: time.Second}
+	return audit.Event{Time: time.Unix(int64(n), 0), Action: "vcenter/call", Host: "vc", Method: "PowerOnVM_Task", Target: fmt.Sprint(n), Result: "200", Sent: 2, Received: 3, Duration: time.Second}
 }
 
 func TestBatches(t *testing.T) {

@@ -47,7 +47,7 @@ var ToCome = []string{
 
 // All are the roles, from the least to the most.
 var All = []Role{
-	{Reader, "Reader", "Sees everything at its scope: private clouds, script packages, script executions and their output, role assignments.",
+	{Reader, "Reader", "Sees everything at its scope: private clouds, script packages, script executions with their output and audit, role assignments.",
 		[]string{"*/read", logs}, providersOnly},
 	{Operator, "Operator", "Sees what a Reader sees, and runs script cmdlets: begins, ends and removes script executions.",
 		[]string{"*/read", "Microsoft.AVS/privateClouds/scriptExecutions/*"}, providersOnly},
