@@ -64,6 +64,10 @@ func (s *Server) authenticate(r *request) (err error) {
 	if err == nil || errors.Has(err, errors.ServiceUnavailable) {
 		return err
 	}
+	if r.feed {
+		return errors.Because(err, errors.AuthenticationFailed,
+			"The package feed needs a token that is valid here: for a push as its API key, else as the password of any user name.")
+	}
 	return errors.Because(err, errors.AuthenticationFailed,
 		"The request needs one Authorization header of the form 'Bearer TOKEN' with a token that is valid here; log in anew, or take another token.")
 }

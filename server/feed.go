@@ -90,20 +90,25 @@ func (s *Server) pushPackage(a *answer, r *request) error {
 	return nil
 }
 
-// patient is the body of a request that may take long, as long as it goes on.
+// patient is the body of a request that may take long, as long as it goes on. Once it has not, it is at its end.
 type patient struct {
 	io.ReadCloser
 	control *http.ResponseController
 	until   time.Time
+	err     error
 }
 
-func (p *patient) Read(b []byte) (int, error) {
+func (p *patient) Read(b []byte) (n int, err error) {
+	if p.err != nil {
+		return 0, p.err
+	}
 	deadline := time.Now().Add(piecePatience)
 	if deadline.After(p.until) {
 		deadline = p.until
 	}
 	_ = p.control.SetReadDeadline(deadline)
-	return p.ReadCloser.Read(b)
+	n, p.err = p.ReadCloser.Read(b)
+	return n, p.err
 }
 
 // refusePush answers a push or a delete with an error. NuGet's clients show their users the status and its reason phrase

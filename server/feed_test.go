@@ -50,6 +50,7 @@ func startFeed(t *testing.T, change ...func(*server.Config)) *feedEnv {
 	})...)
 	transport := f.https.Client().Transport.(*http.Transport).Clone()
 	transport.ForceAttemptHTTP2, transport.TLSClientConfig.NextProtos = false, []string{"http/1.1"}
+	transport.ExpectContinueTimeout = time.Hour // who asks for a 100 waits for an answer
 	f.client = &http.Client{Transport: transport}
 	t.Cleanup(transport.CloseIdleConnections)
 	return f

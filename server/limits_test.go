@@ -79,6 +79,64 @@ func TestSlowAndLargeRequests(t *testing.T) {
 	}
 }
 
+// swallower is a feed that reads what is pushed and keeps nothing.
+type swallower struct{ noFeed }
+
+func (swallower) Push(r *http.Request, _ domain.Principal) (domain.Package, error) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return domain.Package{}, errors.Because(err, errors.InvalidPackage, "The package did not arrive.")
+	}
+	return domain.Package{}, nil
+}
+
+// A push may take longer than other requests, as long as it goes on and is at its end in half an hour.
+func TestSlowPushes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		pieces int
+		end    string
+		answer string
+		after  time.Duration
+	}{
+		"slow":               {10, "0\r\n\r\n", "HTTP/1.1 201 Created\r\n", 250 * time.Second},
+		"stalls":             {2, "", "HTTP/1.1 400 The package did not arrive.\r\n", 80 * time.Second},
+		"as slow as allowed": {100, "", "HTTP/1.1 400 The package did not arrive.\r\n", 30 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := server.New(server.Config{
+					Authenticator: server.NewStaticToken(secret.New(token)), Providers: []domain.Principal{server.Developer}, Audit: &events{}, Logger: slog.New(slog.DiscardHandler),
+					Feed: swallower{}, Now: time.Now, NewID: func() string { return "id" },
+				}).HTTPServer()
+				there, here := net.Pipe()
+				listener := pipe{make(chan net.Conn, 1), make(chan struct{})}
+				listener.conns <- there
+				go func() { _ = s.Serve(listener) }()
+				begun, sent := time.Now(), make(chan struct{})
+				go func() {
+					defer close(sent)
+					_, _ = io.WriteString(here, "PUT /nuget/v3/publish/ HTTP/1.1\r\nHost: a\r\nX-NuGet-ApiKey: "+token+"\r\nTransfer-Encoding: chunked\r\n\r\n")
+					for range c.pieces {
+						time.Sleep(25 * time.Second)
+						if _, err := io.WriteString(here, "1\r\nx\r\n"); err != nil {
+							return
+						}
+					}
+					_, _ = io.WriteString(here, c.end)
+				}()
+				reader := bufio.NewReader(here)
+				answer, _ := reader.ReadString('\n')
+				if took := time.Since(begun); answer != c.answer || took != c.after {
+					t.Errorf("after %v the answer is %q, want %q after %v", took, answer, c.answer, c.after)
+				}
+				_ = here.Close()
+				<-sent
+				_ = s.Close()
+			})
+		})
+	}
+}
+
 // Clients without HTTP/2 use one connection for all that they ask.
 func TestHTTP1(t *testing.T) {
 	t.Parallel()
