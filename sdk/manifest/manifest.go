@@ -30,8 +30,11 @@ const (
 // Runtime says what runs a package's cmdlets.
 type Runtime string
 
-// Go runs a static executable that speaks the wire protocol (sdk/wire).
-const Go Runtime = "go"
+// The runtimes.
+const (
+	Go         Runtime = "go"         // runs a static executable that speaks the wire protocol (sdk/wire)
+	PowerShell Runtime = "powershell" // imports a module, whose declarations come from its source; it has no airlock.json
+)
 
 // Manifest is the content of airlock.json.
 type Manifest struct {
@@ -81,6 +84,8 @@ type Parameter struct {
 	Description string `json:"description,omitempty"`
 	Type        Type   `json:"type"`
 	Required    bool   `json:"required,omitempty"`
+	Default     string `json:"default,omitempty"` // for people: the source of what the cmdlet takes if it is not given
+	Note        string `json:"note,omitempty"`    // for people: what the type does not say
 }
 
 // Type of a parameter, in the words of the ARM API.
@@ -122,7 +127,8 @@ const (
 	Diagnostics        Lifecycle = "diagnostics"
 )
 
-func (l Lifecycle) valid() bool {
+// Valid says whether the kind is one of them.
+func (l Lifecycle) Valid() bool {
 	switch l {
 	case PreflightInstall, Install, PreflightUpgrade, Upgrade, RotateCredentials, PreflightUninstall, Uninstall, Diagnostics:
 		return true
@@ -190,7 +196,7 @@ func (m Manifest) Validate() error {
 		return fmt.Errorf("%s: the package name %q must be at most 100 letters, digits, '.', '_' or '-', with a letter, digit or '_' at both ends", File, m.Name)
 	case m.Version == "":
 		return fmt.Errorf("%s: the package has no version", File)
-	case m.Runtime != Go:
+	case m.Runtime != Go && m.Runtime != PowerShell:
 		return fmt.Errorf("%s: the runtime %q is not known", File, m.Runtime)
 	case len(m.Cmdlets) == 0:
 		return fmt.Errorf("%s: the package has no cmdlets", File)
@@ -214,16 +220,22 @@ func (m Manifest) Validate() error {
 	return nil
 }
 
+// ValidCmdlet says whether a cmdlet can have the name: it is of the form Verb-Noun, or a kind of lifecycle cmdlets.
+func ValidCmdlet(name string) bool { return verbNoun.MatchString(name) || Lifecycle(name).Valid() }
+
+// ValidParameter says whether a parameter can have the name.
+func ValidParameter(name string) bool { return identifier.MatchString(name) }
+
 // Validate says in one sentence what is wrong with the declaration.
 func (c Cmdlet) Validate() error {
 	switch {
-	case !verbNoun.MatchString(c.Name) && !Lifecycle(c.Name).valid():
+	case !ValidCmdlet(c.Name):
 		return fmt.Errorf("the cmdlet name %q is not of the form Verb-Noun", c.Name)
 	case c.TimeoutSeconds < 0:
 		return fmt.Errorf("%s: the timeout is negative", c.Name)
 	case c.TimeoutSeconds > int(MaxTimeout/time.Second): // in seconds, of which a Duration cannot hold all that an int can
 		return fmt.Errorf("%s: the timeout of %d s is longer than %v", c.Name, c.TimeoutSeconds, MaxTimeout)
-	case c.Lifecycle != "" && !c.Lifecycle.valid():
+	case c.Lifecycle != "" && !c.Lifecycle.Valid():
 		return fmt.Errorf("%s: the lifecycle kind %q is not known", c.Name, c.Lifecycle)
 	case !text(c.Description):
 		return fmt.Errorf("%s: the description %s", c.Name, textRule)
@@ -240,6 +252,8 @@ func (c Cmdlet) Validate() error {
 			return fmt.Errorf("%s: the parameter %s has the unknown type %q", c.Name, p.Name, p.Type)
 		case !text(p.Description):
 			return fmt.Errorf("%s: the description of the parameter %s %s", c.Name, p.Name, textRule)
+		case !text(p.Default) || !text(p.Note):
+			return fmt.Errorf("%s: the default and the note of the parameter %s %s", c.Name, p.Name, textRule)
 		}
 		seen[key] = true
 	}

@@ -21,26 +21,37 @@ const (
 // Read reads the module called name, whose files lie at the root of fsys. Its error is that of reading files; all that
 // is wrong with the module is in its findings.
 func Read(fsys fs.FS, name string) (*Module, error) {
-	m := &Module{Name: name}
-	total := 0
+	var files []string
 	err := fs.WalkDir(fsys, ".", func(p string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() || !script(p) {
-			return err
+		if err == nil && e.Type().IsRegular() {
+			files = append(files, p)
 		}
-		if len(m.Files) == maxFiles || total > maxBytes {
-			m.unknown(Place{File: p}, "The module has more than %d scripts or %d MiB of them; this one and what follows it were not read.", maxFiles, maxBytes>>20)
-			return fs.SkipAll
-		}
-		f, err := readFile(fsys, p)
-		if err != nil {
-			return err
-		}
-		total += len(f.Text)
-		m.Files = append(m.Files, f)
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	return ReadFiles(files, func(p string) (io.ReadCloser, error) { return fsys.Open(p) }, name)
+}
+
+// ReadFiles reads the module called name, of whose files only the scripts are opened.
+func ReadFiles(files []string, open func(name string) (io.ReadCloser, error), name string) (*Module, error) {
+	m := &Module{Name: name}
+	total := 0
+	for _, p := range slices.Sorted(slices.Values(files)) {
+		if !script(p) {
+			continue
+		}
+		if len(m.Files) == maxFiles || total > maxBytes {
+			m.unknown(Place{File: p}, "The module has more than %d scripts or %d MiB of them; this one and what follows it were not read.", maxFiles, maxBytes>>20)
+			break
+		}
+		f, err := readFile(open, p)
+		if err != nil {
+			return nil, err
+		}
+		total += len(f.Text)
+		m.Files = append(m.Files, f)
 	}
 	for _, f := range m.Files {
 		for _, e := range f.Errors {
@@ -71,8 +82,8 @@ func script(p string) bool {
 	return false
 }
 
-func readFile(fsys fs.FS, p string) (*File, error) {
-	r, err := fsys.Open(p)
+func readFile(open func(string) (io.ReadCloser, error), p string) (*File, error) {
+	r, err := open(p)
 	if err != nil {
 		return nil, err
 	}
