@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
+	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
 func TestAGoodEnd(t *testing.T) {
@@ -310,5 +311,26 @@ func TestScriptIsToldAll(t *testing.T) {
 	if told.ExecutionName != "told" || told.VCAddress != "vc.example.test" || told.Parameters["Plain"].Value != "text" ||
 		told.Secure["Secret"] != "[redacted]" || told.Token != "[redacted]" || !strings.HasPrefix(told.Grant.VCenter.Addr, "127.0.0.1:") {
 		t.Errorf("it was told %+v", told)
+	}
+}
+
+// A package whose runtime this server lacks is told apart from one that is broken.
+func TestRuntimeIsMissing(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	module := domain.Package{Name: "Contoso.Pod", Version: "1.0.0", Digest: strings.Repeat("b", 64), Pushed: time.Now(),
+		Review: domain.Review{State: domain.Approved}, Manifest: manifest.Manifest{
+			ManifestVersion: 1, Name: "Contoso.Pod", Version: "1.0.0", Runtime: manifest.PowerShell, Cmdlets: []manifest.Cmdlet{{Name: "Install-Pod"}},
+		}}
+	if err := h.store.PutPackage(t.Context(), module); err != nil {
+		t.Fatal(err)
+	}
+	b := h.start(t)
+	x := execution(1, "module", "Install-Pod")
+	x.Package = domain.PackageRef{Name: module.Name, Version: module.Version, Digest: module.Digest}
+	x = b.run(x)
+	wantFailed(t, x, errors.ScriptRuntimeMissing)
+	if want := `This server cannot run the package Contoso.Pod@1.0.0: it has no runtime "powershell".`; x.Failure.Message != want {
+		t.Errorf("%q, want %q", x.Failure.Message, want)
 	}
 }

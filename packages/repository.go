@@ -236,7 +236,11 @@ const maxManifest = 4 << 20
 func describe(archive *nupkg.Archive) (domain.Package, error) {
 	data, err := archive.ReadFile(manifest.File, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return domain.Package{}, fmt.Errorf("there is no %s at the archive's root; make the package with airlock package pack", manifest.File)
+		p, err := describeModule(archive)
+		if errors.Is(err, errNoModule) {
+			err = fmt.Errorf("there is neither an %s at the archive's root, which airlock package pack makes, nor the manifest of a PowerShell module, %s.psd1", manifest.File, archive.Nuspec.ID)
+		}
+		return p, err
 	}
 	if err != nil {
 		return domain.Package{}, err
@@ -263,13 +267,13 @@ func described(archive *nupkg.Archive, m manifest.Manifest) (domain.Package, err
 	}
 	v, err := parseVersion(m.Version)
 	if err != nil {
-		return domain.Package{}, fmt.Errorf("%s: %w", manifest.File, err)
+		return domain.Package{}, fmt.Errorf("%s: %w", m.Source(), err)
 	}
 	if spec.ID != m.Name {
-		return domain.Package{}, fmt.Errorf("its nuspec names it %.200q, its %s %q", spec.ID, manifest.File, m.Name)
+		return domain.Package{}, fmt.Errorf("its nuspec names it %.200q, its %s %q", spec.ID, m.Source(), m.Name)
 	}
 	if other, err := parseVersion(spec.Version); err != nil || other.String() != v.String() {
-		return domain.Package{}, fmt.Errorf("its nuspec has the version %.100q, its %s %q", spec.Version, manifest.File, m.Version)
+		return domain.Package{}, fmt.Errorf("its nuspec has the version %.100q, its %s %q", spec.Version, m.Source(), m.Version)
 	}
 	for _, d := range spec.Dependencies {
 		if _, err := parseRange(d.Range); err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"time"
 
 	"github.com/airlock-run/airlock/internal/domain"
@@ -128,7 +129,7 @@ func (r *request) cmdletResource(cloud domain.CloudID, p domain.Package, c manif
 		}
 	}
 	for _, d := range c.Parameters {
-		parameter := declaredByParameter{d.Name, d.Description, d.Type, "Visible", "Optional"}
+		parameter := declaredByParameter{d.Name, strings.TrimSpace(d.Description + " " + d.Note), d.Type, "Visible", "Optional"}
 		if d.Type.Secret() {
 			parameter.Visibility = "Hidden"
 		}

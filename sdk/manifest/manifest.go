@@ -186,35 +186,43 @@ func (m Manifest) Encode() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
+// Source is the file in the package that says what the manifest does, for people.
+func (m Manifest) Source() string {
+	if m.Runtime == PowerShell {
+		return m.Name + ".psd1"
+	}
+	return File
+}
+
 // Validate says in one sentence what is wrong with the manifest. It does not judge the version's form: that is the
 // repository's.
 func (m Manifest) Validate() error {
 	switch {
 	case m.ManifestVersion != Version:
-		return fmt.Errorf("%s: manifestVersion is %d, only %d is known", File, m.ManifestVersion, Version)
+		return fmt.Errorf("%s: manifestVersion is %d, only %d is known", m.Source(), m.ManifestVersion, Version)
 	case !packageName.MatchString(m.Name):
-		return fmt.Errorf("%s: the package name %q must be at most 100 letters, digits, '.', '_' or '-', with a letter, digit or '_' at both ends", File, m.Name)
+		return fmt.Errorf("%s: the package name %q must be at most 100 letters, digits, '.', '_' or '-', with a letter, digit or '_' at both ends", m.Source(), m.Name)
 	case m.Version == "":
-		return fmt.Errorf("%s: the package has no version", File)
+		return fmt.Errorf("%s: the package has no version", m.Source())
 	case m.Runtime != Go && m.Runtime != PowerShell:
-		return fmt.Errorf("%s: the runtime %q is not known", File, m.Runtime)
+		return fmt.Errorf("%s: the runtime %q is not known", m.Source(), m.Runtime)
 	case len(m.Cmdlets) == 0:
-		return fmt.Errorf("%s: the package has no cmdlets", File)
+		return fmt.Errorf("%s: the package has no cmdlets", m.Source())
 	}
 	for what, s := range map[string]string{"version": m.Version, "description": m.Description, "company": m.Company, "project URI": m.ProjectURI} {
 		if !text(s) {
-			return fmt.Errorf("%s: the %s of the package %s", File, what, textRule)
+			return fmt.Errorf("%s: the %s of the package %s", m.Source(), what, textRule)
 		}
 	}
 	seen := map[string]bool{}
 	for _, c := range m.Cmdlets {
 		if key := strings.ToLower(c.Name); seen[key] {
-			return fmt.Errorf("%s: the cmdlet %s is there twice (case does not matter)", File, c.Name)
+			return fmt.Errorf("%s: the cmdlet %s is there twice (case does not matter)", m.Source(), c.Name)
 		} else {
 			seen[key] = true
 		}
 		if err := c.Validate(); err != nil {
-			return fmt.Errorf("%s: %w", File, err)
+			return fmt.Errorf("%s: %w", m.Source(), err)
 		}
 	}
 	return nil

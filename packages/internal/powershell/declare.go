@@ -17,7 +17,7 @@ func (m *Module) Declare() []manifest.Cmdlet {
 			m.unknown(at, "The function %s is exported, but cannot be a cmdlet: name it Verb-Noun, or do not export it.", f.Name)
 			continue
 		}
-		c := manifest.Cmdlet{Name: f.Name, Description: clean(f.Help.Synopsis)}
+		c := manifest.Cmdlet{Name: f.Name, Description: clean(f.Help.Synopsis), Parameters: []manifest.Parameter{}}
 		if c.Description == "" {
 			c.Description = clean(f.Help.Description)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
 )
 
@@ -60,7 +61,7 @@ func (m *Module) choose(r *runner, all map[string]definition) {
 			m.open(at, "FunctionsToExport has the pattern %q, so each function that is added is exported. Name the functions.", p)
 		}
 		if !isWild && !slices.ContainsFunc(named(all), func(d definition) bool { return strings.EqualFold(d.name, p) }) {
-			m.unknown(at, "FunctionsToExport names %q, which the module does not define or does not export.", p)
+			m.find("unknown-declaration", domain.SeverityWarning, at, "FunctionsToExport names %q, which the module does not define or does not export.", p)
 		}
 	}
 	if wild && !r.exports {

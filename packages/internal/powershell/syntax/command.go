@@ -75,7 +75,7 @@ func (p *parser) pipeline() *Node {
 		p.skipLines()
 		next := p.element()
 		if next == nil {
-			p.fail(at, "An empty pipe element is not allowed.")
+			p.fail(at+1, "An empty pipe element is not allowed.")
 			break
 		}
 		if next.Kind != Command {

@@ -9,6 +9,7 @@ func (p *parser) function(start int, keyword string) *Node {
 	if keyword == "workflow" || keyword == "configuration" {
 		p.fail(start, "PowerShell 7 knows no "+keyword+".")
 	}
+	after := p.pos
 	p.skipLines()
 	at := p.pos
 	if kind, _ := quote(p.rest()); kind == 0 && p.at(0) != '$' {
@@ -18,7 +19,7 @@ func (p *parser) function(start int, keyword string) *Node {
 	}
 	if n.Func.Name == "" {
 		p.pos = at
-		p.fail(at, "Missing name after "+keyword+" keyword.")
+		p.fail(after, "Missing name after "+keyword+" keyword.")
 		n.Kind, n.Func, n.End = Error, nil, p.pos
 		return n
 	}
@@ -192,9 +193,10 @@ func (p *parser) classMember(n *Node) {
 		return
 	}
 	p.pos += len(name)
+	after := p.pos
 	p.skipLines()
 	if p.at(0) != '(' {
-		p.fail(p.pos, "Missing '(' in class method parameter list.")
+		p.fail(after, "Missing '(' in class method parameter list.")
 		return
 	}
 	f := &Node{Kind: FuncDef, Pos: start, Func: &Func{Keyword: "method", Name: name, Static: static, Returns: returns}}

@@ -98,9 +98,10 @@ func (p *parser) leadingAttributes(m mark) (all []*Node) {
 
 // condition reads ( pipeline ).
 func (p *parser) condition(of string) *Node {
+	after := p.pos
 	p.skipLines()
 	if p.at(0) != '(' {
-		p.fail(p.pos, "Missing '(' after '"+of+"'.")
+		p.fail(after, "Missing '(' after '"+of+"'.")
 		return &Node{Kind: Error, Pos: p.pos, End: p.pos}
 	}
 	p.pos++
