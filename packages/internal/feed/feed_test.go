@@ -204,6 +204,11 @@ func TestNoPairIsMistaken(t *testing.T) {
 	if len(lost) == 0 { // 127.0.0.1 with 0.0.1 and 7.0.0
 		t.Error("no pair was left out, though nothing could tell some apart")
 	}
+	alone := approved("Contoso.Tools", "0.0.1")
+	alone[0].Review.State = domain.Deprecated
+	if text, err := get(t, alone, "127.0.0.1", "v3/registrations/contoso.tools/index.json"); !errors.Has(err, errors.ResourceNotFound) {
+		t.Errorf("of a deprecated version that the URL of all holds: %s, %v", text, err)
+	}
 }
 
 func TestWhatTheFeedShows(t *testing.T) {

@@ -367,6 +367,8 @@ func FuzzOpen(f *testing.F) {
 func FuzzEntries(f *testing.F) {
 	f.Add("a/x", "a/y", uint32(0o644))
 	f.Add("a/../../x", "a", uint32(fs.ModeSymlink|0o777))
+	f.Add("%2e%2E/x", "a%2Fb%5C", uint32(0o644))
+	f.Add("a%20b", "A b", uint32(0o755))
 	f.Fuzz(func(t *testing.T, one, other string, m uint32) {
 		if len(one) > 1<<15 || len(other) > 1<<15 || strings.HasSuffix(one, "/") {
 			return // what the writer refuses
