@@ -51,6 +51,23 @@ func TestScanFindsSessions(t *testing.T) {
 	}
 }
 
+func TestScanFindsThis(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		login: "SessionManager",
+		`<a:Login><a:_this type="x"> vm-1 </a:_this><_this>vm-2</_this></a:Login>`: "vm-1",
+		`<Login><x><_this>vm-1</_this></x></Login>`:                                "",
+		`<Login><_this/></Login>`:                                                  "",
+		`<Login/>`:                                                                 "",
+	} {
+		whole := []byte(open + `<s:Header><_this>no</_this></s:Header><s:Body>` + body + `</s:Body></s:Envelope>`)
+		c, err := Scan(whole)
+		if got := string(whole[c.This.From:c.This.To]); err != nil || got != want {
+			t.Errorf("%s: _this is %q, %v; want %q", body, got, err, want)
+		}
+	}
+}
+
 func TestScanRefuses(t *testing.T) {
 	t.Parallel()
 	body := func(inner string) string { return open + `<s:Body>` + inner + `</s:Body></s:Envelope>` }
@@ -117,6 +134,9 @@ func FuzzScan(f *testing.F) {
 			if bytes.ContainsAny(body[s.From:s.To], "<&") {
 				t.Errorf("session %q is not plain text", body[s.From:s.To])
 			}
+		}
+		if this := body[c.This.From:c.This.To]; bytes.IndexByte(this, '<') >= 0 {
+			t.Errorf("_this is %q", this)
 		}
 		if method, ok := parse(body); ok && method != c.Method {
 			t.Errorf("Scan finds %q, encoding/xml %q", c.Method, method)
