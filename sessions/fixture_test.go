@@ -183,3 +183,15 @@ func (b *bytesSeen) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// refusals are the rules that have refused calls, in their order.
+func (e *events) refusals() (rules []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.all {
+		if ev.Action == "vcenter/refused" {
+			rules = append(rules, ev.Result)
+		}
+	}
+	return rules
+}

@@ -12,7 +12,8 @@ import (
 	vim "github.com/vmware/govmomi/vim25/types"
 )
 
-// roles is the AuthorizationManager. vcsim's answers 0 for the id of each new role.
+// roles is the AuthorizationManager. vcsim's answers 0 for the id of each new role, forgets all permissions of an object
+// where some are set, and cannot reset or merge them.
 type roles struct {
 	*simulator.AuthorizationManager
 	next int32
@@ -43,7 +44,7 @@ func newRoles(r *simulator.Registry, root vim.ManagedObjectReference) error {
 		return fmt.Errorf("cannot make the role %s: %v", cloudAdmins, res.Fault())
 	}
 	group := strings.ToUpper(domain) + `\`
-	a.SetEntityPermissions(&vim.SetEntityPermissions{Entity: root, Permission: []vim.Permission{
+	a.ResetEntityPermissions(&vim.ResetEntityPermissions{Entity: root, Permission: []vim.Permission{
 		{Entity: &root, Principal: group + "Administrators", Group: true, RoleId: admin.RoleId, Propagate: true},
 		{Entity: &root, Principal: group + cloudAdmins, Group: true, RoleId: body.Res.Returnval, Propagate: true},
 	}})
@@ -70,4 +71,44 @@ func (a *roles) AddAuthorizationRole(req *vim.AddAuthorizationRole) soap.HasFaul
 		a.next++
 	}
 	return res
+}
+
+// SetEntityPermissions gives permissions, and changes those that the same users and groups have on the object.
+func (a *roles) SetEntityPermissions(req *vim.SetEntityPermissions) soap.HasFault {
+	all := a.on(req.Entity)
+	for _, p := range req.Permission {
+		all = slices.DeleteFunc(all, func(has vim.Permission) bool { return has.Principal == p.Principal && has.Group == p.Group })
+		p.Entity = &req.Entity
+		all = append(all, p)
+	}
+	return a.AuthorizationManager.SetEntityPermissions(&vim.SetEntityPermissions{This: req.This, Entity: req.Entity, Permission: all})
+}
+
+// ResetEntityPermissions puts permissions in the place of all that an object has.
+func (a *roles) ResetEntityPermissions(req *vim.ResetEntityPermissions) soap.HasFault {
+	for i := range req.Permission {
+		req.Permission[i].Entity = &req.Entity
+	}
+	a.AuthorizationManager.SetEntityPermissions(&vim.SetEntityPermissions{This: req.This, Entity: req.Entity, Permission: req.Permission})
+	return &methods.ResetEntityPermissionsBody{Res: &vim.ResetEntityPermissionsResponse{}}
+}
+
+// MergePermissions gives to all who have one role another one.
+func (a *roles) MergePermissions(req *vim.MergePermissions) soap.HasFault {
+	for _, p := range a.all() {
+		if p.RoleId == req.SrcRoleId {
+			p.RoleId = req.DstRoleId
+			a.SetEntityPermissions(&vim.SetEntityPermissions{This: req.This, Entity: *p.Entity, Permission: []vim.Permission{p}})
+		}
+	}
+	return &methods.MergePermissionsBody{Res: &vim.MergePermissionsResponse{}}
+}
+
+func (a *roles) all() []vim.Permission {
+	return a.RetrieveAllPermissions(&vim.RetrieveAllPermissions{}).(*methods.RetrieveAllPermissionsBody).Res.Returnval
+}
+
+// on are the permissions of an object's own.
+func (a *roles) on(object vim.ManagedObjectReference) []vim.Permission {
+	return slices.DeleteFunc(a.all(), func(p vim.Permission) bool { return *p.Entity != object })
 }

@@ -56,8 +56,51 @@ func requestType(s Service, method string) reflect.Type {
 }
 
 // Decode reads the arguments of a call as govmomi has them: a pointer to its type for the method. body is the whole
-// envelope, of which envelope.Scan has found the form right.
-func Decode(s Service, method string, body []byte) (args any, err error) {
+// envelope, of which envelope.Scan has found the form right. A call with arguments that govmomi does not know, or that
+// has one of them twice, is an error: what is not judged must not be lost on the way either.
+func Decode(s Service, method string, body []byte) (any, error) {
+	args, err := decode(s, method, body)
+	if err != nil {
+		return nil, err
+	}
+	anew, err := Encode(s, method, args, nil)
+	if err != nil {
+		return nil, err
+	}
+	if texts(anew) < texts(body) {
+		return nil, errors.New("it has arguments that Airlock does not know, or one of them twice")
+	}
+	return args, nil
+}
+
+// texts counts the texts in the Body of an envelope that say something.
+func texts(body []byte) (n int) {
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff"))))
+	depth, inBody := 0, false
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return n
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			depth++
+			inBody = inBody || depth == 2 && token.Name.Local == "Body"
+		case xml.EndElement:
+			depth--
+		case xml.CharData:
+			switch string(bytes.TrimSpace(token)) {
+			case "", "0", "false": // may be left out
+			default:
+				if inBody {
+					n++
+				}
+			}
+		}
+	}
+}
+
+func decode(s Service, method string, body []byte) (args any, err error) {
 	defer func() { // govmomi's decoder panics at some types that it does not know
 		if p := recover(); p != nil {
 			args, err = nil, errors.New("it has arguments of types that Airlock does not know")

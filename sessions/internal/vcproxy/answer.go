@@ -18,8 +18,11 @@ func clean(r *http.Response) error {
 	return nil
 }
 
-// refuse answers a request that does not go on, in the form of its service.
+// refuse answers a request that does not go on, in the form of its service. What a rule refuses names it.
 func (p *proxy) refuse(w http.ResponseWriter, s service, no refusal) {
+	if no.rule != "" {
+		no.message = strings.TrimSuffix(no.message, ".") + " (rule " + no.rule + ")."
+	}
 	switch s {
 	case soap, sso:
 		f := envelope.Refused(no.message)

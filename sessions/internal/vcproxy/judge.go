@@ -20,7 +20,7 @@ func refused(what string, no *policy.Refusal) *refusal {
 	if no.Rule == ruleForm {
 		status = http.StatusBadRequest
 	}
-	return &refusal{no.Rule, status, fmt.Sprintf("Airlock refuses %s: it does not let scripts %s (rule %s).", what, no.Says, no.Rule)}
+	return &refusal{no.Rule, status, fmt.Sprintf("Airlock refuses %s: it does not let scripts %s.", what, no.Says)}
 }
 
 // judgeArguments judges a SOAP call by its arguments, and puts into its place what was judged. What needs to know the
@@ -66,7 +66,7 @@ func (p *proxy) judgeArguments(ctx context.Context, s policy.Service, j *judged,
 }
 
 func unreadable(err error) *refusal {
-	return &refusal{ruleForm, http.StatusBadRequest, fmt.Sprintf("Airlock cannot read this SOAP call: %s (rule %s).", err, ruleForm)}
+	return &refusal{ruleForm, http.StatusBadRequest, fmt.Sprintf("Airlock cannot read this SOAP call: %s.", err)}
 }
 
 // roles are those of the vCenter, and who has them where.

@@ -91,7 +91,7 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (servic
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default: // TRACE would show the session
-		return s, &refusal{ruleForm, http.StatusMethodNotAllowed, fmt.Sprintf("Airlock does not pass the HTTP method %.20q on (rule %s).", r.Method, ruleForm)}
+		return s, &refusal{ruleForm, http.StatusMethodNotAllowed, fmt.Sprintf("Airlock does not pass the HTTP method %.20q on.", r.Method)}
 	}
 	if closed != nil {
 		return s, refused(r.Method+" "+shown(r.URL.Path), closed)
@@ -184,7 +184,7 @@ func (p *proxy) readCall(w http.ResponseWriter, r *http.Request, j *judged) *ref
 		return &refusal{ruleForm, http.StatusRequestEntityTooLarge, "This SOAP call could not be read whole; Airlock takes at most 4 MiB."}
 	}
 	if j.Call, err = envelope.Scan(j.body); err != nil {
-		return &refusal{ruleForm, http.StatusBadRequest, fmt.Sprintf("Airlock cannot read this SOAP call: %s.", err)}
+		return unreadable(err)
 	}
 	return nil
 }
