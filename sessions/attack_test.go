@@ -358,9 +358,9 @@ func TestAttacks(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range attacks {
 		args, at := a.args(v), paths[a.service]
-		for _, f := range forms {
-			if f.unread() && seen[a.method] { // the arguments make no difference there
-				continue
+		for i, f := range forms {
+			if i > 1 && seen[a.method] { // the arguments make no difference there
+				break
 			}
 			q := f.write(a, at[1], args)
 			q.token = g.Token.Reveal()
