@@ -71,7 +71,7 @@ func (f *feedEnv) key(name, of string) string {
 	return value
 }
 
-// nupkg makes a package as Publish-PSResource does, of a program that does nothing.
+// nupkg makes a package of a program that does nothing.
 func nupkg(t *testing.T, id, version, dependencies string, more ...[2]string) []byte {
 	t.Helper()
 	var program bytes.Buffer
@@ -86,16 +86,33 @@ func nupkg(t *testing.T, id, version, dependencies string, more ...[2]string) []
 	if err != nil {
 		t.Fatal(err)
 	}
+	return published(t, id, version, dependencies, append(more, [2]string{manifest.File, string(m)}, [2]string{"bin/program", program.String()})...)
+}
+
+// module makes a package of a PowerShell module that does nothing.
+func module(t *testing.T, id, version, dependencies string) []byte {
+	t.Helper()
+	return published(t, id, version, dependencies,
+		[2]string{id + ".psd1", "@{ RootModule = '" + id + ".psm1'; ModuleVersion = '" + version + "'; Description = 'Moves things'; FunctionsToExport = 'Move-It' }"},
+		[2]string{id + ".psm1", "<#\n.SYNOPSIS\n  Moves it.\n#>\nfunction Move-It {\n  [CmdletBinding()] [AVSAttribute(10)] param()\n}\n"})
+}
+
+// published makes a package as Publish-PSResource does.
+func published(t *testing.T, id, version, dependencies string, files ...[2]string) []byte {
+	t.Helper()
 	spec := "\ufeff" + `<?xml version="1.0" encoding="utf-8"?><package xmlns="http://schemas.microsoft.com/packaging/2011/08/nuspec.xsd"><metadata>` +
 		"<id>" + id + "</id><version>" + version + "</version><authors>Contoso</authors><description>Moves things</description><tags>PSModule Moving</tags>" +
 		"<dependencies>" + dependencies + "</dependencies></metadata></package>"
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for _, file := range append([][2]string{
-		{"_rels/.rels", "<x/>"}, {id + ".nuspec", spec}, {manifest.File, string(m)}, {"bin/program", program.String()},
-		{"[Content_Types].xml", "<x/>"}, {"package/services/metadata/core-properties/nuget.psmdcp", "<x/>"},
-	}, more...) {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: file[0], Method: map[bool]uint16{true: zip.Store, false: zip.Deflate}[len(file[1]) > 1<<20]})
+		{"_rels/.rels", "<x/>"}, {id + ".nuspec", spec}, {"[Content_Types].xml", "<x/>"}, {"package/services/metadata/core-properties/nuget.psmdcp", "<x/>"},
+	}, files...) {
+		method := zip.Deflate
+		if len(file[1]) > 1<<20 {
+			method = zip.Store
+		}
+		w, err := z.CreateHeader(&zip.FileHeader{Name: file[0], Method: method})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,9 +329,8 @@ func TestFeed(t *testing.T) {
 			t.Errorf("the push is answered %q, %s; want %s that says %q", got, body, status, says)
 		}
 	}
-	publish := func(id, version, dependencies string) {
+	publish := func(id, version string, data []byte) {
 		t.Helper()
-		data := nupkg(t, id, version, dependencies)
 		for range 2 { // the second time the same bytes
 			if status, body := f.push(vendor, data); status != "201 Created" {
 				t.Fatalf("%s %s: %s %s", id, version, status, body)
@@ -340,10 +356,10 @@ func TestFeed(t *testing.T) {
 	f.approve("Contoso.Tools", "1.0.0")
 	refused(vendor, nupkg(t, "Contoso.Tools", "1.0.0", "", [2]string{"more", "text"}), "409", "Contoso.Tools@1.0.0 is there already, with other content.")
 	for _, v := range []string{"1.0.1", "1.0.10", "1.0.1.5", "11.0.1", "2.0.0-preview", "13.3.0.24145081", "14.0.0-preview2"} {
-		publish("Contoso.Tools", v, "")
+		publish("Contoso.Tools", v, nupkg(t, "Contoso.Tools", v, ""))
 	}
-	publish("Contoso.Moves", "1.1.0", `<dependency id="Contoso.Tools" version="[1.0.1]"/>`)
-	publish("Contoso.Moves", "1.2.0", `<dependency id="Contoso.Tools" version="(, 1.0.5]"/>`)
+	publish("Contoso.Moves", "1.1.0", module(t, "Contoso.Moves", "1.1.0", `<dependency id="Contoso.Tools" version="[1.0.1]"/>`))
+	publish("Contoso.Moves", "1.2.0", module(t, "Contoso.Moves", "1.2.0", `<dependency id="Contoso.Tools" version="(, 1.0.5]"/>`))
 
 	// Find.
 	listed, _ := f.find(reader, "contoso.tools")
@@ -520,7 +536,12 @@ func TestPushIsStreamed(t *testing.T) {
 // approve approves a version in the name of somebody who did not push it.
 func (f *feedEnv) approve(id, version string) {
 	f.t.Helper()
-	if _, err := f.repository.Approve(context.Background(), id+"@"+version, person("reviewer").Principal, nil); err != nil {
+	ref := id + "@" + version
+	p, err := f.repository.Version(context.Background(), ref)
+	if err == nil {
+		_, err = f.repository.Approve(context.Background(), ref, person("reviewer").Principal, p.Errors())
+	}
+	if err != nil {
 		f.t.Fatal(err)
 	}
 }
