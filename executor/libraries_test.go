@@ -4,7 +4,9 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/airlock-run/airlock/executor"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
@@ -36,6 +38,7 @@ func TestLibraries(t *testing.T) {
 	lock := []domain.PackageRef{{Name: "A", Version: "1.0.0", Digest: "aa"}, {Name: "B", Version: "13.3.0.24145081", Digest: "bb"}}
 	var seen looks
 	h := newHome(t)
+	h.hold(t, domain.Approved, lock...)
 	h.config.Packages = shelves{}
 	b := h.start(t, func(e *executor.Executor) {
 		e.WrapRuntime(func(runtime.Runtime) runtime.Runtime { return &seen })
@@ -51,19 +54,58 @@ func TestLibraries(t *testing.T) {
 	}
 }
 
-// Without one of them the cmdlet is not started.
+// hold puts libraries into the index.
+func (h *home) hold(t *testing.T, state domain.ReviewState, libraries ...domain.PackageRef) {
+	t.Helper()
+	for _, l := range libraries {
+		p := domain.Package{Name: l.Name, Version: l.Version, Digest: l.Digest, Pushed: time.Now(), Library: true, Review: domain.Review{State: state, Reason: "It leaks."}}
+		if err := h.store.PutPackage(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Without one of them, or with one that was rejected since, the cmdlet is not started.
 func TestALibraryIsGone(t *testing.T) {
 	t.Parallel()
-	var seen looks
+	library := domain.PackageRef{Name: "B", Version: "1.0.0", Digest: "bb"}
+	for name, c := range map[string]struct {
+		state domain.ReviewState
+		gone  string
+		code  errors.Code
+	}{
+		"gone":     {domain.Approved, "bb", errors.ServiceUnavailable},
+		"rejected": {domain.Rejected, "", errors.PackageNotAllowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var seen looks
+			h := newHome(t)
+			h.hold(t, c.state, library)
+			h.config.Packages = shelves{c.gone}
+			b := h.start(t, func(e *executor.Executor) {
+				e.WrapRuntime(func(runtime.Runtime) runtime.Runtime { return &seen })
+			})
+			x := execution(1, "x", "Set-Secrets")
+			x.Lock = []domain.PackageRef{library}
+			wantFailed(t, b.run(x), c.code)
+			if seen.given.Execution.ID != "" {
+				t.Error("the cmdlet was started")
+			}
+		})
+	}
+}
+
+// A package that was rejected while its execution waited does not run.
+func TestAPackageIsWithdrawn(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
-	h.config.Packages = shelves{gone: "bb"}
-	b := h.start(t, func(e *executor.Executor) {
-		e.WrapRuntime(func(runtime.Runtime) runtime.Runtime { return &seen })
-	})
-	x := execution(1, "x", "Set-Secrets")
-	x.Lock = []domain.PackageRef{{Name: "B", Version: "1.0.0", Digest: "bb"}}
-	wantFailed(t, b.run(x), errors.ServiceUnavailable)
-	if seen.given.Execution.ID != "" {
-		t.Error("the cmdlet was started")
+	if _, err := h.store.DecidePackage(t.Context(), domain.Decision{Digest: digest, Review: domain.Review{State: domain.Rejected, Time: time.Now(), Reason: "It leaks."}}); err != nil {
+		t.Fatal(err)
+	}
+	x := h.start(t).run(execution(1, "x", "Set-Secrets"))
+	wantFailed(t, x, errors.PackageNotAllowed)
+	if !strings.Contains(x.Failure.Message, "Torture@1.0.0 was rejected while the execution waited: It leaks.") {
+		t.Error(x.Failure.Message)
 	}
 }

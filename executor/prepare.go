@@ -37,7 +37,7 @@ func (j *job) checkCloud(*runtime.Prepared) error {
 }
 
 func (j *job) findPackage(p *runtime.Prepared) error {
-	pkg, err := j.cfg.Store.PackageByDigest(j.stopping, j.Execution.Package.Digest)
+	pkg, err := j.stillAllowed(j.Execution.Package)
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,9 @@ func (j *job) findPackage(p *runtime.Prepared) error {
 		return err
 	}
 	for _, pin := range j.Execution.Lock {
+		if _, err := j.stillAllowed(pin); err != nil {
+			return err
+		}
 		dir, err := j.cfg.Packages.Layout(j.stopping, pin.Digest)
 		if err != nil {
 			return err
@@ -60,6 +63,16 @@ func (j *job) findPackage(p *runtime.Prepared) error {
 		p.Libraries = append(p.Libraries, runtime.Library{PackageRef: pin, Dir: dir})
 	}
 	return nil
+}
+
+// stillAllowed reads a package that the execution resolved to when it was submitted, and refuses one that was rejected since.
+func (j *job) stillAllowed(ref domain.PackageRef) (domain.Package, error) {
+	pkg, err := j.cfg.Store.PackageByDigest(j.stopping, ref.Digest)
+	if err == nil && pkg.Review.State == domain.Rejected {
+		err = errors.Newf(errors.PackageNotAllowed, "The package %s was rejected while the execution waited: %s. Submit it again with another version.",
+			pkg.Ref(), strings.TrimSuffix(pkg.Review.Reason, "."))
+	}
+	return pkg, err
 }
 
 func (j *job) markUpdating(p *runtime.Prepared) error {

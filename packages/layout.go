@@ -35,12 +35,9 @@ func (r *Repository) Layout(ctx context.Context, digest string) (string, error) 
 	if sound, ok := r.sound.Load(digest); ok && err == nil && sound == stamp {
 		return dir, nil
 	}
-	f, err := os.Open(r.contentPath(digest))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", errors.Because(err, errors.ServiceUnavailable, "The content of the package %s is gone from the repository. Push the same package again.", p.Ref())
-	}
+	f, err := r.open(digest)
 	if err != nil {
-		return "", unavailable(err)
+		return "", err
 	}
 	defer f.Close()
 	archive, err := openSound(ctx, f, p)

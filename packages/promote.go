@@ -31,7 +31,7 @@ func (r *Repository) Promote(ctx context.Context, ref string, by domain.Principa
 	case p.Review.State == domain.Rejected:
 		return domain.Package{}, errors.Newf(errors.Conflict, "%s was rejected: %s", p.Ref(), p.Review.Reason)
 	}
-	f, err := r.Content(p.Digest)
+	f, err := r.open(p.Digest)
 	if err != nil {
 		return domain.Package{}, err
 	}
@@ -92,7 +92,7 @@ func (r *Repository) promotes(ctx context.Context, p domain.Package, archive *nu
 
 // differs says how an archive differs from a version that is there, in more than its version.
 func (r *Repository) differs(ctx context.Context, p domain.Package, archive *nupkg.Archive) (why, err error) {
-	f, err := r.Content(p.Digest)
+	f, err := r.open(p.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -285,14 +285,11 @@ func described(archive *nupkg.Archive, m manifest.Manifest) (domain.Package, err
 	}}, nil
 }
 
-// Content opens the .nupkg with the digest. The caller closes it.
-func (r *Repository) Content(digest string) (*os.File, error) {
-	if !digestForm.MatchString(digest) {
-		return nil, errors.Newf(errors.ResourceNotFound, "There is no package with the digest %.100q.", digest)
-	}
+// open opens the .nupkg with the digest.
+func (r *Repository) open(digest string) (*os.File, error) {
 	f, err := os.Open(r.contentPath(digest))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Because(err, errors.ResourceNotFound, "There is no package with the digest %s.", digest)
+		return nil, errors.Because(err, errors.ServiceUnavailable, "The content of the package is gone from the repository. Push the same package again.")
 	}
 	if err != nil {
 		return nil, unavailable(err)
