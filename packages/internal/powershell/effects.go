@@ -266,6 +266,10 @@ func (r *runner) export(c Call, input any, piped bool) {
 		r.unknown(c.Node, "What Export-ModuleMember exports is computed in a way that cannot be followed. Write the names of the functions.")
 		patterns = []any{"*"}
 	}
+	if *r.steps += (len(r.funcs) + len(r.imported)) * len(patterns) / 10; *r.steps > maxSteps {
+		r.unknown(c.Node, "The module exports too much for it to be followed.")
+		return
+	}
 	for _, all := range []map[string]definition{r.funcs, r.imported} {
 		for key, d := range all {
 			for _, p := range patterns {

@@ -186,18 +186,16 @@ func (r *runner) operation(n *syntax.Node) (any, bool) {
 	}
 	switch n.Text {
 	case "+":
-		if s, ok := a.(string); ok {
-			return s + text(b), len(s) < 1<<12
-		}
-		if list, ok := a.([]any); ok {
-			return append(slices.Clone(list), flatten(b)...), len(list) < maxFiles*2
-		}
+		return add(a, b)
 	case "f":
 		s, ok := a.(string)
+		if !ok || len(s) > 1<<12 || strings.Count(s, "{") > 20 {
+			return nil, false
+		}
 		for i, v := range flatten(b) {
 			s = strings.ReplaceAll(s, "{"+intText(int64(i))+"}", text(v))
 		}
-		return s, ok && len(s) < 1<<12 && !strings.ContainsAny(s, "{}")
+		return s, len(s) < 1<<12 && !strings.ContainsAny(s, "{}")
 	case "..":
 		x, okX := a.(int64)
 		y, okY := b.(int64)
@@ -214,6 +212,22 @@ func (r *runner) operation(n *syntax.Node) (any, bool) {
 		return strings.EqualFold(x, y) == (n.Text == "eq"), okX && okY
 	}
 	return nil, false
+}
+
+// add is a + b, of texts and lists that are not long.
+func add(a, b any) (any, bool) {
+	if s, ok := a.(string); ok {
+		t := text(b)
+		if len(s)+len(t) > 1<<12 {
+			return nil, false
+		}
+		return s + t, true
+	}
+	list, ok := a.([]any)
+	if !ok || len(list)+len(flatten(b)) > maxFiles*2 {
+		return nil, false
+	}
+	return slices.Concat(list, flatten(b)), true
 }
 
 // property is that of a file, or of each of a list's.
@@ -237,8 +251,9 @@ func propertyOf(v any, name string) (any, bool) {
 	case []any:
 		out := []any{}
 		for _, e := range v {
-			p, ok := propertyOf(e, name)
-			if !ok {
+			file, isItem := e.(item)
+			p, ok := propertyOf(file, name)
+			if !ok || !isItem {
 				return nil, false
 			}
 			out = append(out, p)

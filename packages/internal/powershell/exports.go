@@ -53,28 +53,39 @@ func (m *Module) choose(r *runner, all map[string]definition) {
 			patterns = m.Manifest.Data.List("FunctionsToExport")
 		}
 	}
-	wild := false
+	exact, wild := map[string]bool{}, []string{}
 	for _, p := range patterns {
-		isWild := strings.ContainsAny(p, "*?[")
-		wild = wild || isWild
-		if isWild && at.Line > 0 && len(all) > 0 {
-			m.open(at, "FunctionsToExport has the pattern %q, so each function that is added is exported. Name the functions.", p)
+		if strings.ContainsAny(p, "*?[") {
+			wild = append(wild, p)
+			continue
 		}
-		if !isWild && !slices.ContainsFunc(named(all), func(d definition) bool { return strings.EqualFold(d.name, p) }) {
-			m.find("unknown-declaration", domain.SeverityWarning, at, "FunctionsToExport names %q, which the module does not define or does not export.", p)
+		key := strings.ToLower(p)
+		exact[key] = true
+		if _, there := all[key]; !there {
+			m.find("unknown-declaration", domain.SeverityWarning, at, "FunctionsToExport names %.100q, which the module does not define or does not export.", p)
 		}
 	}
-	if wild && !r.exports {
+	if len(wild) > maxPatterns {
+		m.unknown(at, "FunctionsToExport has more than %d patterns, so what it exports was not found out. Name the functions.", maxPatterns)
+		wild = nil
+	}
+	if len(wild) > 0 && at.Line > 0 && len(all) > 0 {
+		m.open(at, "FunctionsToExport has the pattern %.100q, so each function that is added is exported. Name the functions.", wild[0])
+	}
+	if len(wild) > 0 && !r.exports {
 		for _, at := range r.foreign {
 			m.unknown(at, "A module is imported here that is not in the package or cannot be told; with no names in FunctionsToExport and no Export-ModuleMember, its functions are exported too. Name the functions to export.")
 		}
 	}
 	for _, d := range named(all) {
-		if slices.ContainsFunc(patterns, func(p string) bool { return matchesExport(p, d.name) }) {
+		if exact[strings.ToLower(d.name)] || slices.ContainsFunc(wild, func(p string) bool { return like(p, d.name) }) {
 			m.Functions = append(m.Functions, m.function(d.file, d.node, prefixed(prefix, d.name)))
 		}
 	}
 }
+
+// maxPatterns is the most patterns in FunctionsToExport that are compared with each function.
+const maxPatterns = 50
 
 // named are definitions by name.
 func named(all map[string]definition) []definition {
@@ -84,13 +95,6 @@ func named(all map[string]definition) []definition {
 	}
 	slices.SortFunc(list, func(a, b definition) int { return strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)) })
 	return list
-}
-
-func matchesExport(pattern, name string) bool {
-	if strings.ContainsAny(pattern, "*?[") {
-		return like(pattern, name)
-	}
-	return strings.EqualFold(pattern, name)
 }
 
 // prefixed puts DefaultCommandPrefix before a name's noun.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
 )
 
@@ -16,6 +17,7 @@ func (m *Module) function(f *File, def *syntax.Node, name string) *Function {
 		case a.Kind != syntax.Attribute:
 		case resolves(f, a, "CmdletBinding"):
 			fn.CmdletBinding = true
+			m.paging(f, a)
 		case a.Is("AVSAttribute", "AVS"):
 			m.avs(fn, a)
 		default:
@@ -28,6 +30,15 @@ func (m *Module) function(f *File, def *syntax.Node, name string) *Function {
 	}
 	fn.mandatory()
 	return fn
+}
+
+// paging reports parameters that CmdletBinding adds.
+func (m *Module) paging(f *File, a *syntax.Node) {
+	for _, arg := range a.Attr.Named {
+		if on, known := truth(arg.Value); strings.EqualFold(arg.Name, "SupportsPaging") && (arg.Value == nil || on || !known) {
+			m.find("unknown-declaration", domain.SeverityNote, f.At(a), "SupportsPaging adds the parameters First, Skip and IncludeTotalCount, which the API does not offer.")
+		}
+	}
 }
 
 // resolves says whether an attribute is PowerShell's own of that name. Without their namespace, names do not end in

@@ -2,7 +2,10 @@ package powershell
 
 import (
 	"regexp"
+	"slices"
+	"sort"
 	"strings"
+	"unicode"
 
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
 )
@@ -22,7 +25,12 @@ func (m *Module) help(f *File, def *syntax.Node) Help {
 
 // blank says whether there is nothing between two positions but white space.
 func blank(f *File, from, to int) bool {
-	return from <= to && strings.TrimSpace(strings.ReplaceAll(f.Text[from:to], "`", "")) == ""
+	for _, r := range f.Text[from:max(from, to)] {
+		if !unicode.IsSpace(r) && r != '`' {
+			return false
+		}
+	}
+	return from <= to
 }
 
 // before are the comments that end at most so many lines before pos, any number for -1, and those that are next to them.
@@ -32,29 +40,24 @@ func before(f *File, pos, lines int) (found []syntax.Comment) {
 	if lines < 0 {
 		least = 0
 	}
-	for i := len(f.Comments) - 1; i >= 0; i-- {
+	for i := firstComment(f, pos) - 1; i >= 0; i-- {
 		c := f.Comments[i]
-		if c.End > pos {
-			continue
-		}
 		last, _ := f.Place(max(c.End-1, c.Pos))
 		if last < least || !blank(f, c.End, pos) || requires(f, c) {
 			break
 		}
-		found = append([]syntax.Comment{c}, found...)
+		found = append(found, c)
 		first, _ := f.Place(c.Pos)
 		least, pos = first-1, c.Pos
 	}
+	slices.Reverse(found)
 	return found
 }
 
 // after are the first comments after pos, with no line between them.
 func after(f *File, pos int) (found []syntax.Comment) {
 	most := -1
-	for _, c := range f.Comments {
-		if c.Pos < pos {
-			continue
-		}
+	for _, c := range f.Comments[firstComment(f, pos):] {
 		first, _ := f.Place(c.Pos)
 		if !blank(f, pos, c.Pos) || most >= 0 && first > most || requires(f, c) {
 			break
@@ -64,6 +67,11 @@ func after(f *File, pos int) (found []syntax.Comment) {
 		most, pos = last+1, c.End
 	}
 	return found
+}
+
+// firstComment is the index of the first comment from pos on.
+func firstComment(f *File, pos int) int {
+	return sort.Search(len(f.Comments), func(i int) bool { return f.Comments[i].Pos >= pos })
 }
 
 // requires says whether the comment is a #requires statement.

@@ -160,6 +160,7 @@ func matches(patterns []any, name string) bool {
 
 // below are the module's scripts in a directory and those below it, but for its data files.
 func (r *runner) below(dir string) (all []*File) {
+	*r.steps += 1 + len(r.m.Files)/10
 	for _, f := range r.m.Files {
 		inside := dir == "." || len(f.Path) > len(dir) && strings.EqualFold(f.Path[:len(dir)+1], dir+"/")
 		if inside {

@@ -20,7 +20,8 @@ type Module struct {
 	UsesSFTP  bool // it mentions SFTP_Sessions
 	Findings  []domain.ReviewFinding
 
-	classNames map[string]bool // in lower case, of all files
+	byPath     map[string]*File // by path in lower case
+	classNames map[string]bool  // in lower case, of all files
 }
 
 // File is a script of the module.

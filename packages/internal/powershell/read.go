@@ -15,7 +15,9 @@ import (
 // Limits of a module: what lies beyond them is not read, and is a finding.
 const (
 	maxFiles = 2000
-	maxBytes = 32 << 20 // of all scripts
+	maxBytes = 8 << 20 // of all scripts; a tree takes up to a hundred times as much memory
+
+	maxFindings = 1000
 )
 
 // Read reads the module called name, whose files lie at the root of fsys. Its error is that of reading files; all that
@@ -36,7 +38,7 @@ func Read(fsys fs.FS, name string) (*Module, error) {
 
 // ReadFiles reads the module called name, of whose files only the scripts are opened.
 func ReadFiles(files []string, open func(name string) (io.ReadCloser, error), name string) (*Module, error) {
-	m := &Module{Name: name}
+	m := &Module{Name: name, byPath: map[string]*File{}}
 	total := 0
 	for _, p := range slices.Sorted(slices.Values(files)) {
 		if !script(p) {
@@ -52,6 +54,7 @@ func ReadFiles(files []string, open func(name string) (io.ReadCloser, error), na
 		}
 		total += len(f.Text)
 		m.Files = append(m.Files, f)
+		m.byPath[strings.ToLower(p)] = f
 	}
 	for _, f := range m.Files {
 		for _, e := range f.Errors {
@@ -96,6 +99,12 @@ func readFile(open func(string) (io.ReadCloser, error), p string) (*File, error)
 }
 
 func (m *Module) find(rule string, severity domain.Severity, at Place, format string, args ...any) {
+	switch len(m.Findings) {
+	case maxFindings:
+		rule, severity, at, format, args = "unknown-declaration", domain.SeverityError, Place{}, "The module has more than %d findings; the rest is left out.", []any{maxFindings}
+	case maxFindings + 1:
+		return
+	}
 	m.Findings = append(m.Findings, domain.ReviewFinding{Rule: rule, Severity: severity, File: at.File, Line: at.Line, Column: at.Column,
 		Message: fmt.Sprintf(format, args...)})
 }
@@ -128,11 +137,5 @@ func (m *Module) uses(f *File) {
 
 // file is the module's file at p, whose separators may be of both kinds and whose case does not matter; nil for none.
 func (m *Module) file(p string) *File {
-	p = path.Clean(strings.ReplaceAll(p, `\`, "/"))
-	for _, f := range m.Files {
-		if strings.EqualFold(f.Path, p) {
-			return f
-		}
-	}
-	return nil
+	return m.byPath[strings.ToLower(path.Clean(strings.ReplaceAll(p, `\`, "/")))]
 }

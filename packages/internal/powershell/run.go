@@ -98,7 +98,7 @@ func (r *runner) statements(all []*syntax.Node) flow {
 			if r.maybe == 0 {
 				return f
 			}
-			if f == leave || f == halt {
+			if f == leave { // after a throw nothing is imported, and nothing is wrong with what was read
 				r.unknown(n, "Whether the module ends here cannot be told, so neither can which functions it defines afterwards.")
 			}
 			return next
@@ -218,6 +218,9 @@ func (r *runner) each(name string, v any, known bool, body []*syntax.Node) flow 
 	}
 	list := flatten(v)
 	for _, e := range list {
+		if *r.steps++; *r.steps > maxSteps {
+			break
+		}
 		_, isItem := e.(item)
 		r.vars[name] = e
 		if isItem && len(list) > 1 {
@@ -262,6 +265,9 @@ func (r *runner) try(n *syntax.Node) flow {
 	for i, k := range n.Kids {
 		switch {
 		case k.Kind == syntax.Catch:
+			if f == halt {
+				f = next
+			}
 			if !harmless(n.Kids[0]) {
 				r.perhaps(k.Kids[len(k.Kids)-1].Kids)
 			}
@@ -347,10 +353,8 @@ func (r *runner) assign(n *syntax.Node) {
 	case n.Text == "=":
 		r.vars[name] = v
 	case n.Text == "+=" && had:
-		if s, isText := old.(string); isText {
-			r.vars[name] = s + text(v)
-		} else {
-			r.vars[name] = append(flatten(old), flatten(v)...)
+		if sum, ok := add(old, v); ok {
+			r.vars[name] = sum
 		}
 	}
 }

@@ -90,7 +90,10 @@ func wordOperator(s string) (string, int) {
 
 func (p *parser) binary(least int) *Node {
 	left := p.list()
-	for left != nil {
+	for links := 0; left != nil; links++ {
+		if p.work--; links > maxDepth {
+			p.stop(tooDeep)
+		}
 		m := p.mark()
 		p.skip()
 		op, n := p.operator()

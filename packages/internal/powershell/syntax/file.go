@@ -31,6 +31,13 @@ type File struct {
 	Errors   []SyntaxError
 	Comments []Comment
 	lines    []int // where each line starts
+	wide     []wide
+}
+
+// wide is a character that takes more bytes than UTF-16 units.
+type wide struct {
+	end   int // after it
+	spare int // bytes that it and those before it take more than units
 }
 
 // SyntaxError is a place at which PowerShell does not accept the script.
@@ -57,6 +64,13 @@ func Parse(data []byte) *File {
 			f.lines = append(f.lines, i+1)
 		}
 	}
+	spare := 0
+	for i, r := range f.Text {
+		if r >= utf8.RuneSelf {
+			spare += utf8.RuneLen(r) - utf16.RuneLen(r)
+			f.wide = append(f.wide, wide{i + utf8.RuneLen(r), spare})
+		}
+	}
 	p.src, p.end = f.Text, len(f.Text)
 	p.work = workPerByte*len(f.Text) + 10_000
 	f.Root = p.scriptBlock(0, true)
@@ -67,11 +81,17 @@ func Parse(data []byte) *File {
 // Place is the line and column of a position, from 1; columns count UTF-16 units, as PowerShell does.
 func (f *File) Place(pos int) (line, column int) {
 	line = sort.SearchInts(f.lines, pos+1)
-	column = 1
-	for _, r := range f.Text[f.lines[line-1]:min(pos, len(f.Text))] {
-		column += utf16.RuneLen(r)
+	start := f.lines[line-1]
+	return line, pos - start - f.spare(pos) + f.spare(start) + 1
+}
+
+// spare is how many bytes more than UTF-16 units there are before pos.
+func (f *File) spare(pos int) int {
+	i := sort.Search(len(f.wide), func(i int) bool { return f.wide[i].end > pos })
+	if i == 0 {
+		return 0
 	}
-	return line, column
+	return f.wide[i-1].spare
 }
 
 // Source is the text of a node.

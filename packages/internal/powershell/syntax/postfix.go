@@ -7,7 +7,10 @@ func (p *parser) postfix(n *Node) *Node {
 	if n == nil {
 		return nil
 	}
-	for p.work--; p.work > 0; p.work-- {
+	for links := 0; ; links++ {
+		if p.work--; links > maxDepth {
+			p.stop(tooDeep)
+		}
 		c, c2 := p.at(0), p.at(1)
 		conditional := 0
 		if c == '?' && (c2 == '.' && p.at(2) != '.' || c2 == '[') && closed(p.src[:p.pos]) {
@@ -33,7 +36,6 @@ func (p *parser) postfix(n *Node) *Node {
 			return n
 		}
 	}
-	return n
 }
 
 // closed says whether what was read ends in a way after which ?. and ?[ are operators: a variable's name would take the ?.

@@ -14,23 +14,24 @@ type parser struct {
 	pos, end  int
 	depth     int
 	work      int  // steps that are left
+	stopped   bool // for good
 	noComma   bool // a comma ends the expression: in defaults, and arguments of attributes and methods
 	outerType bool // a comma after a type name begins its assembly: not in a list of type arguments
 }
 
 func (p *parser) fail(pos int, message string) {
-	if len(p.file.Errors) < maxErrors && p.work >= 0 {
+	if len(p.file.Errors) < maxErrors && !p.stopped {
 		p.file.Errors = append(p.file.Errors, SyntaxError{pos, message})
 	}
 }
 
 // stop ends the reading for good.
 func (p *parser) stop(message string) {
-	if p.work >= 0 {
-		p.work = -1
+	if !p.stopped {
+		p.stopped = true
 		p.file.Errors = append([]SyntaxError{{min(p.pos, p.end), message}}, p.file.Errors...)
 	}
-	p.end = 0 // nothing is left, in nested readings too
+	p.end = 0 // nothing is left; nested readings take over that end
 }
 
 // enter begins a level of nesting, which leave ends.
@@ -39,12 +40,14 @@ func (p *parser) enter() bool {
 	p.work--
 	switch {
 	case p.depth > maxDepth:
-		p.stop("The script is nested too deeply to be read.")
-	case p.work == 0:
+		p.stop(tooDeep)
+	case p.work <= 0:
 		p.stop("The script is too tangled to be read in bounded time.")
 	}
 	return p.pos < p.end
 }
+
+const tooDeep = "The script is nested too deeply to be read."
 
 func (p *parser) leave() { p.depth-- }
 
@@ -54,7 +57,7 @@ type mark struct{ pos, errors int }
 func (p *parser) mark() mark { return mark{p.pos, len(p.file.Errors)} }
 
 func (p *parser) reset(m mark) {
-	if p.work >= 0 {
+	if !p.stopped {
 		p.pos, p.file.Errors = m.pos, p.file.Errors[:m.errors]
 	}
 }

@@ -277,7 +277,7 @@ func (p *parser) embedded(here bool) *Node {
 		p.fail(p.pos, "Unexpected token '"+string(p.at(0))+"' in expression or statement.")
 		p.pos++
 	}
-	if p.work < 0 {
+	if p.stopped {
 		end = 0
 	}
 	p.pos, p.end = after, end
@@ -287,12 +287,6 @@ func (p *parser) embedded(here bool) *Node {
 
 // closing goes behind the parenthesis that closes the $( before it.
 func (p *parser) closing() bool {
-	comments, errors, work := len(p.file.Comments), len(p.file.Errors), p.work
-	defer func() {
-		if p.work >= 0 && work >= 0 {
-			p.file.Comments, p.file.Errors = p.file.Comments[:comments], p.file.Errors[:errors]
-		}
-	}()
 	for open := 1; !p.eof(); {
 		p.work--
 		k, _ := quote(p.rest())
