@@ -68,13 +68,15 @@ func (c *call) run(requests, answers <-chan *ssh.Request) {
 	c.record()
 }
 
-// copySize is that of the largest packet that the two libraries send.
-const copySize = 32 << 10
+// buffers are of the size of some packets.
+var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
 // copy passes data on once something runs, and has the watch of an SFTP session see it first.
 func (c *call) copy(to io.Writer, from io.Reader, count *atomic.Int64, see func(*sftpwatch.Session, []byte) error) {
 	<-c.begun
-	buf := make([]byte, copySize)
+	whole := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(whole)
+	buf := whole[:]
 	for {
 		n, err := from.Read(buf)
 		if n > 0 && c.watch != nil && see != nil {

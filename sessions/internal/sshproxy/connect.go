@@ -11,6 +11,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
+	"github.com/airlock-run/airlock/sessions/internal/wide"
 )
 
 // Bounds of waiting for a host.
@@ -105,7 +106,8 @@ func (a *attempt) connect(ctx context.Context) (*upstream, *failure) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	sc, channels, requests, err := ssh.NewClientConn(lively{conn}, a.Addr, &ssh.ClientConfig{
+	fast := wide.Conn(lively{conn})
+	sc, channels, requests, err := ssh.NewClientConn(fast, a.Addr, &ssh.ClientConfig{
 		User:              a.User,
 		ClientVersion:     "SSH-2.0-Airlock",
 		HostKeyAlgorithms: algorithms(a.known),
@@ -115,7 +117,7 @@ func (a *attempt) connect(ctx context.Context) (*upstream, *failure) {
 	if err == nil {
 		return newUpstream(ssh.NewClient(sc, channels, requests)), nil
 	}
-	_ = conn.Close()
+	_ = fast.Close()
 	mismatch := (*ssh.AlgorithmNegotiationError)(nil)
 	switch {
 	case a.other, errors.As(err, &mismatch) && mismatch.What == "host key": // or a key of another kind

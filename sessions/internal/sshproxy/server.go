@@ -21,6 +21,7 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/sessions/internal/lazy"
+	"github.com/airlock-run/airlock/sessions/internal/wide"
 )
 
 // Bounds of one host and execution. ESXi and OpenSSH allow ten sessions a connection (sshd_config, MaxSessions).
@@ -121,11 +122,12 @@ func (p *proxy) admit(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permission
 
 // serve answers one connection until it or ctx ends.
 func (p *proxy) serve(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
+	fast := wide.Conn(conn)
+	defer fast.Close()
 	_ = conn.SetDeadline(time.Now().Add(handshakeTime))
-	sc, channels, requests, err := ssh.NewServerConn(conn, p.server)
+	sc, channels, requests, err := ssh.NewServerConn(fast, p.server)
 	if err != nil {
 		if ctx.Err() == nil {
 			p.c.Audit(audit.Event{Action: "ssh/refused", Target: p.c.Name, Result: "no-session"})
