@@ -240,3 +240,41 @@ func TestPromoteRefuses(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A module is promoted by the server, and by its vendor, who empties Prerelease or takes its line away.
+func TestPromoteAModule(t *testing.T) {
+	t.Parallel()
+	const line = "        Prerelease = 'preview'\n"
+	preview := strings.Replace(module, "ModuleVersion", "FunctionsToExport = 'Get-It'\n    ModuleVersion", 1)
+	of := func(version, manifest string) []byte {
+		return archive(t, [2]string{"P.nuspec", nuspecOf("P", version)}, [2]string{"P.psd1", manifest},
+			[2]string{"P.psm1", "function Get-It { [CmdletBinding()] [AVSAttribute(10)] param() 'it' }"})
+	}
+	ways := map[string]func(b bench) (domain.Package, error){
+		"by the server": func(b bench) (domain.Package, error) { return b.Promote(t.Context(), "P@1.0.0-preview", anna) },
+		"emptied": func(b bench) (domain.Package, error) {
+			return b.Push(t.Context(), bytes.NewReader(of("1.0.0", strings.Replace(preview, "'preview'", "''", 1))), anna)
+		},
+		"taken away": func(b bench) (domain.Package, error) {
+			return b.Push(t.Context(), bytes.NewReader(of("1.0.0", strings.Replace(preview, line, "", 1))), anna)
+		},
+	}
+	for name, promote := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if _, err := b.Push(t.Context(), bytes.NewReader(of("1.0.0-preview", preview)), anna); err != nil {
+				t.Fatal(err)
+			}
+			// The label in one place only is neither version.
+			for version, manifest := range map[string]string{"1.0.0": preview, "1.0.0-preview2": preview, "1.1.0-preview": strings.Replace(preview, line, "", 1)} {
+				if _, err := b.Push(t.Context(), bytes.NewReader(of(version, manifest)), anna); !errors.Has(err, errors.InvalidPackage) {
+					t.Errorf("a nuspec of %s: %v", version, err)
+				}
+			}
+			if p, err := promote(b); err != nil || p.Ref() != "P@1.0.0" || p.Promotes != "1.0.0-preview" || p.Manifest.Version != "1.0.0" {
+				t.Errorf("%s promotes %q, %v", p.Ref(), p.Promotes, err)
+			}
+		})
+	}
+}
