@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -115,7 +116,26 @@ func (p *Policy) with(data []byte) (*Policy, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
+	exact := map[string]Service{}
+	for _, path := range slices.Concat(slices.Collect(maps.Keys(p.exact)), literals(f.Paths)) {
+		if s, no := b.p.Path(&url.URL{Path: path}); no == nil {
+			exact[path] = s
+		}
+	}
+	b.p.exact = exact
 	return b.p, nil
+}
+
+// literals are the paths that are no pattern.
+func literals(paths []filePath) (all []string) {
+	for _, p := range paths {
+		for _, path := range p.Path {
+			if !strings.Contains(path, "*") {
+				all = append(all, path)
+			}
+		}
+	}
+	return all
 }
 
 // builder makes a policy of a file, up to the first thing that is wrong.

@@ -85,12 +85,16 @@ type Policy struct {
 	openREST []request
 	rules    []rule
 	names    map[string][]string
+	exact    map[string]Service // open paths that are no pattern, of which no rule refuses one
 
 	methods sync.Map // of known methods what Method says, by service/method
 }
 
 // Path finds the service that a path leads to. It refuses what is not open.
 func (p *Policy) Path(u *url.URL) (Service, *Refusal) {
+	if s, found := p.exact[u.Path]; found && u.RawPath == "" {
+		return s, nil
+	}
 	if !plain(u) {
 		return "", &Refusal{RuleForm, "use a path that can be read in several ways: with dots, double slashes, or a slash or percent sign in disguise"}
 	}

@@ -250,13 +250,14 @@ func TestAProvidersFile(t *testing.T) {
 off: [no-mob]
 paths:
   - {service: eam, path: [/eam/sdk]}
-  - {service: content, path: [/ui, "/mob/**"]}
+  - {service: content, path: [/ui, "/mob/**", /shut]}
 names:
   cloudadmins: [Customers]
 open:
   soap: [vim/FetchSoap, eam/known]
   rest: ["GET ~/vcenter/namespaces/**"]
 rules:
+  - {name: shut, says: look there, path: [/shut, /pbm]}
   - {name: no-power, says: turn off VMs, soap: [vim/PowerOffVM_Task], rest: ["POST ~/vcenter/vm/*/power?stop"]}
   - {name: not-there, says: touch the management folder, soap: [vim/CreateFolder], where: {_this: [group-v3]}}
 `)
@@ -286,6 +287,10 @@ rules:
 		"an opened service":      {method(policy.EAM, "CreateAgency"), ""},
 		"its path":               {request(http.MethodPost, "/eam/sdk"), ""},
 		"what is off":            {request(http.MethodGet, "/mob/x"), ""},
+		"a path of its own":      {request(http.MethodGet, "/ui"), ""},
+		"a shut one":             {request(http.MethodGet, "/shut"), "shut"},
+		"one that shipped":       {request(http.MethodPost, "/pbm"), "shut"},
+		"one beside it":          {request(http.MethodPost, "/sdk"), ""},
 		"a rule of its own":      {method(policy.Vim, "PowerOffVM_Task"), "no-power"},
 		"that for REST":          {request(http.MethodPost, "/api/vcenter/vm/vm-1/power?action=stop"), "no-power"},
 		"what that leaves alone": {request(http.MethodPost, "/api/vcenter/vm/vm-1/power?action=start"), ""},
@@ -339,5 +344,18 @@ rules:
 	}
 	if _, err := policy.Shipped().Extend("/nowhere"); err == nil {
 		t.Error("a file that is not there is taken")
+	}
+}
+
+func BenchmarkPath(b *testing.B) {
+	p := policy.Shipped()
+	for _, path := range []string{"/sdk", "/api/vcenter/vm"} {
+		b.Run(path, func(b *testing.B) {
+			for b.Loop() {
+				if _, no := p.Path(&url.URL{Path: path}); no != nil {
+					b.Fatal(no.Rule)
+				}
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package vcproxy
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/vmware/govmomi/property"
@@ -37,7 +38,9 @@ func (p *proxy) judgeArguments(ctx context.Context, s policy.Service, j *judged,
 		}
 		j.alone = true
 		if facts.Roles, facts.Permissions, err = p.roles(ctx); err != nil {
-			return notReached(err)
+			p.c.Log.WarnContext(ctx, "roles of the vCenter", slog.String("host", p.c.Host), slog.Any("error", err))
+			return &refusal{"", http.StatusServiceUnavailable, fmt.Sprintf(
+				"Airlock could not ask the vCenter %s for its roles, by which %s is judged; try again.", p.c.Host, j.Method)}
 		}
 	}
 	if no := p.c.Policy.Arguments(s, j.Method, args, facts); no != nil {
@@ -69,12 +72,24 @@ func unreadable(err error) *refusal {
 	return &refusal{ruleForm, http.StatusBadRequest, fmt.Sprintf("Airlock cannot read this SOAP call: %s.", err)}
 }
 
-// roles are those of the vCenter, and who has them where.
+// roles are those of the vCenter, and who has them where. They are asked for once more where the vCenter has dropped the
+// session.
 func (p *proxy) roles(ctx context.Context) ([]types.AuthorizationRole, []types.Permission, error) {
 	login, err := p.logins.vim.Get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	roles, permissions, err := rolesOf(ctx, login)
+	if err == nil || !p.logins.renew(ctx, sessions{vim: login}) {
+		return roles, permissions, err
+	}
+	if login, err = p.logins.vim.Get(ctx); err != nil {
+		return nil, nil, err
+	}
+	return rolesOf(ctx, login)
+}
+
+func rolesOf(ctx context.Context, login *vimLogin) ([]types.AuthorizationRole, []types.Permission, error) {
 	manager := *login.client.ServiceContent.AuthorizationManager
 	var m mo.AuthorizationManager
 	if err := property.DefaultCollector(login.client).RetrieveOne(ctx, manager, []string{"roleList"}, &m); err != nil {

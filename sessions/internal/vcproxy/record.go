@@ -98,7 +98,7 @@ func (c *record) event(host string, r *http.Request, j *judged, rule string) aud
 func object(p string) string {
 	for _, dir := range []string{"/nfc/", "/cls/"} {
 		if strings.HasPrefix(p, dir) {
-			return dir + "…/" + path.Base(p)
+			return dir + "_/" + path.Base(p)
 		}
 	}
 	return p
