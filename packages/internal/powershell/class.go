@@ -65,7 +65,7 @@ func (m *Module) method(f *File, n *syntax.Node) {
 	if !void && !returns {
 		m.refuse(f, n, "Not all code path returns value within method '"+n.Func.Name+"'.")
 	} else if !void && !always(n.Func.Body.Block.Body) {
-		m.find("unknown-declaration", domain.SeverityNote, f.At(n), "Whether all ways through the method %s return a value, without which PowerShell does not accept the script, was not checked.", n.Func.Name)
+		m.find("unchecked", domain.SeverityNote, f.At(n), "Whether all ways through the method %s return a value, without which PowerShell does not accept the script, was not checked.", n.Func.Name)
 	}
 }
 

@@ -99,6 +99,6 @@ func (m *Module) attribute(f *File, a *syntax.Node) {
 // typed notes a type that PowerShell may not find.
 func (m *Module) typed(f *File, t *syntax.Node) {
 	if part := m.unknownType(f, t.Text); part != "" {
-		m.find("unknown-declaration", domain.SeverityNote, f.At(t), "Whether PowerShell finds the type %s when the module is loaded cannot be told from the package.", part)
+		m.find("unchecked", domain.SeverityNote, f.At(t), "Whether PowerShell finds the type %s when the module is loaded cannot be told from the package.", part)
 	}
 }

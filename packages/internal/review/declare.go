@@ -1,0 +1,105 @@
+package review
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/airlock-run/airlock/packages/internal/powershell"
+	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
+	"github.com/airlock-run/airlock/sdk/manifest"
+)
+
+// verbNoun is the form of a cmdlet's name in PowerShell, where manifests have it.
+var verbNoun = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*-[A-Za-z][A-Za-z0-9]*$`)
+
+// checkFunctions applies the rules on cmdlets in PowerShell.
+func (r *report) checkFunctions(s Subject) {
+	for _, f := range s.Module.Functions {
+		at := f.File.At(f.Def)
+		if !verbNoun.MatchString(f.Name) && !slices.Contains(kinds, manifest.Lifecycle(strings.ToLower(f.Name))) {
+			r.add(cmdletName, at, "%s is not of the form Verb-Noun, in letters and digits, which the API demands: rename it.", f.Name)
+		}
+		if !f.CmdletBinding {
+			r.add(cmdletBinding, at, "%s takes arguments that it does not have, and knows no -ErrorAction: write [CmdletBinding()] over its param block.", f.Name)
+		}
+		switch {
+		case f.AVS == nil:
+			r.add(avsAttribute, at, "%s does not say how long it may take, and is ended after 30 minutes: write [AVSAttribute(minutes)] over its param block.", f.Name)
+		case f.AVS.Minutes > 60:
+			r.add(timeoutLimit, powershell.Place{File: at.File, Line: f.AVS.Line}, "%s asks for %d minutes, and 60 are the most: split its work.", f.Name, f.AVS.Minutes)
+		}
+		for _, b := range f.Def.Func.Body.Block.Named {
+			if b.Name == "dynamicparam" {
+				line, column := f.File.Place(b.Pos)
+				r.add(dynamicParameters, powershell.Place{File: at.File, Line: line, Column: column}, "What this adds is not declared, so that nobody can give it: declare all parameters of %s.", f.Name)
+			}
+		}
+		c, _ := s.Manifest.Cmdlet(f.Name)
+		r.checkParameters(f, c)
+	}
+}
+
+func (r *report) checkParameters(f *powershell.Function, c manifest.Cmdlet) {
+	var inSets []powershell.Parameter
+	for _, p := range f.Parameters {
+		at := powershell.Place{File: f.File.Path, Line: p.Line, Column: p.Column}
+		if q, _ := c.Parameter(p.Name); q.Note != "" {
+			r.add(parameterType, at, "%s of %s goes as text, which PowerShell has to make a %s of: take a string, int, double, bool, switch, securestring or pscredential.", p.Name, f.Name, p.Type)
+		}
+		if slices.ContainsFunc(p.Sets, func(s powershell.Set) bool { return s.Name != powershell.AllSets }) {
+			inSets = append(inSets, p)
+		}
+	}
+	if len(inSets) > 0 {
+		at := powershell.Place{File: f.File.Path, Line: inSets[0].Line, Column: inSets[0].Column}
+		r.add(parameterSets, at, "%s has parameter sets, of which the API knows nothing: make a cmdlet of each set, or check in the body.", f.Name)
+	}
+}
+
+// places says where the package's manifest and its cmdlets are.
+func (s Subject) places() (home powershell.Place, at func(cmdlet string) powershell.Place) {
+	if s.Module == nil {
+		if s.Declared != nil {
+			home.File = manifest.File
+		}
+		return home, func(cmdlet string) powershell.Place {
+			i := bytes.Index(s.Declared, []byte(`"`+cmdlet+`"`))
+			if i < 0 {
+				return home
+			}
+			return powershell.Place{File: home.File, Line: 1 + bytes.Count(s.Declared[:i], []byte("\n"))}
+		}
+	}
+	home = powershell.Place{File: s.Module.Name + ".psd1", Line: 1}
+	if s.Module.Manifest != nil {
+		home.File = s.Module.Manifest.File.Path
+	}
+	return home, func(cmdlet string) powershell.Place {
+		for _, f := range s.Module.Functions {
+			if strings.EqualFold(f.Name, cmdlet) {
+				return f.File.At(f.Def)
+			}
+		}
+		return home
+	}
+}
+
+// usesMOB is where the module uses $MOB_Connection first, nil for nowhere.
+func usesMOB(m *powershell.Module) *powershell.Place {
+	for _, f := range m.Files {
+		var first *powershell.Place
+		f.Root.Walk(func(n *syntax.Node) bool {
+			if first == nil && n.Kind == syntax.Var && strings.EqualFold(plainName(n.Text), "MOB_Connection") {
+				at := f.At(n)
+				first = &at
+			}
+			return first == nil
+		})
+		if first != nil {
+			return first
+		}
+	}
+	return nil
+}
