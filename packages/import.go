@@ -9,6 +9,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/nupkg"
+	"github.com/airlock-run/airlock/packages/internal/review"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
@@ -20,14 +21,14 @@ func (r *Repository) Import(ctx context.Context, nupkgFile io.Reader, by domain.
 }
 
 // describeLibrary reads what a library says of itself: its nuspec.
-func describeLibrary(archive *nupkg.Archive) (domain.Package, error) {
+func describeLibrary(archive *nupkg.Archive) (domain.Package, review.Subject, error) {
 	if _, err := archive.ReadFile(manifest.File, maxManifest); !errors.Is(err, fs.ErrNotExist) {
-		return domain.Package{}, fmt.Errorf("it has an %s, so that it is no library: push it", manifest.File)
+		return domain.Package{}, review.Subject{}, fmt.Errorf("it has an %s, so that it is no library: push it", manifest.File)
 	}
 	spec := archive.Nuspec
 	p, err := described(archive, manifest.Manifest{
 		ManifestVersion: manifest.Version, Name: spec.ID, Version: spec.Version, Description: spec.Description, Company: spec.Owners, ProjectURI: spec.ProjectURL,
 	})
 	p.Library = true
-	return p, err
+	return p, review.Subject{}, err
 }

@@ -8,14 +8,15 @@ import (
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/packages/internal/nupkg"
 	"github.com/airlock-run/airlock/packages/internal/powershell"
+	"github.com/airlock-run/airlock/packages/internal/review"
 )
 
 // errNoModule says that an archive holds no PowerShell module.
 var errNoModule = errors.New("there is no module's manifest")
 
-// describeModule reads what a PowerShell module offers from its source: the module that has the package's name, whose
-// manifest lies at the archive's root. The error is errNoModule where there is none.
-func describeModule(archive *nupkg.Archive) (domain.Package, error) {
+// readModule reads the PowerShell module that has the package's name, and whose manifest lies at the archive's root, from its
+// source. The error is errNoModule where there is none.
+func readModule(archive *nupkg.Archive) (review.Subject, error) {
 	id := archive.Nuspec.ID
 	name := ""
 	for _, f := range archive.Files() {
@@ -24,23 +25,23 @@ func describeModule(archive *nupkg.Archive) (domain.Package, error) {
 		}
 	}
 	if name == "" {
-		return domain.Package{}, errNoModule
+		return review.Subject{}, errNoModule
 	}
 	module, err := powershell.ReadFiles(archive.Files(), archive.Open, name)
 	if err != nil {
-		return domain.Package{}, err
+		return review.Subject{}, err
 	}
 	m := module.Package()
 	m.Name = id
-	if len(m.Cmdlets) == 0 || module.Manifest == nil {
-		return domain.Package{}, withoutCmdlets(module)
+	return review.Subject{Manifest: m, Module: module}, nil
+}
+
+// checkModule says why a module cannot be a package.
+func checkModule(s review.Subject) error {
+	if len(s.Manifest.Cmdlets) == 0 || s.Module.Manifest == nil {
+		return withoutCmdlets(s.Module)
 	}
-	if err := m.Validate(); err != nil {
-		return domain.Package{}, err
-	}
-	p, err := described(archive, m)
-	p.Findings = module.Findings
-	return p, err
+	return s.Manifest.Validate()
 }
 
 // withoutCmdlets says why a module offers nothing, by the first error that was found in it.

@@ -192,7 +192,7 @@ func write(ctx context.Context, dir fs.FS, out string, m manifest.Manifest) (Pac
 	}
 	archive, err := openContent(f)
 	if err == nil {
-		_, err = describe(archive)
+		_, _, err = describe(archive)
 	}
 	if err != nil {
 		return Packed{}, invalid(err)

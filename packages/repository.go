@@ -18,6 +18,7 @@ import (
 	"github.com/airlock-run/airlock/internal/durable"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/packages/internal/nupkg"
+	"github.com/airlock-run/airlock/packages/internal/review"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
@@ -98,7 +99,7 @@ func (r *Repository) Push(ctx context.Context, nupkgFile io.Reader, by domain.Pr
 }
 
 // push takes a .nupkg that describe tells about.
-func (r *Repository) push(ctx context.Context, nupkgFile io.Reader, by domain.Principal, describe func(*nupkg.Archive) (domain.Package, error)) (domain.Package, error) {
+func (r *Repository) push(ctx context.Context, nupkgFile io.Reader, by domain.Principal, describe func(*nupkg.Archive) (domain.Package, review.Subject, error)) (domain.Package, error) {
 	f, err := os.CreateTemp(r.content, temporary+"*")
 	if err != nil {
 		return domain.Package{}, unavailable(err)
@@ -113,7 +114,7 @@ func (r *Repository) push(ctx context.Context, nupkgFile io.Reader, by domain.Pr
 	if err != nil {
 		return domain.Package{}, invalid(err)
 	}
-	p, err := describe(archive)
+	p, subject, err := describe(archive)
 	if err != nil {
 		return domain.Package{}, invalid(err)
 	}
@@ -126,7 +127,7 @@ func (r *Repository) push(ctx context.Context, nupkgFile io.Reader, by domain.Pr
 
 	siblings, there, err := r.siblings(ctx, p)
 	if err == nil && !there {
-		err = r.judge(ctx, &p, archive, siblings)
+		err = r.judge(ctx, &p, archive, subject, siblings)
 	}
 	if err != nil {
 		return domain.Package{}, err
@@ -179,9 +180,17 @@ func (r *Repository) siblings(ctx context.Context, p domain.Package) (siblings [
 }
 
 // judge finds out what is to be known of a new version among those that there are.
-func (r *Repository) judge(ctx context.Context, p *domain.Package, archive *nupkg.Archive, siblings []held) (err error) {
-	if p.Promotes, err = r.promotes(ctx, *p, archive, siblings); err != nil || !isDev(*p) {
+func (r *Repository) judge(ctx context.Context, p *domain.Package, archive *nupkg.Archive, subject review.Subject, siblings []held) (err error) {
+	if p.Promotes, err = r.promotes(ctx, *p, archive, siblings); err != nil {
 		return err
+	}
+	if !p.Library {
+		if p.Findings, err = r.look(ctx, *p, subject); err != nil {
+			return err
+		}
+	}
+	if !isDev(*p) {
+		return nil
 	}
 	p.Lock, err = r.lock(ctx, *p)
 	var c contradiction
@@ -232,31 +241,41 @@ func (s *source) Read(p []byte) (int, error) {
 // maxManifest bounds airlock.json.
 const maxManifest = 4 << 20
 
-// describe reads what a package says of itself: its manifest, with which its nuspec must agree.
-func describe(archive *nupkg.Archive) (domain.Package, error) {
-	data, err := archive.ReadFile(manifest.File, maxManifest)
-	if errors.Is(err, fs.ErrNotExist) {
-		p, err := describeModule(archive)
-		if errors.Is(err, errNoModule) {
-			err = fmt.Errorf("there is neither an %s at the archive's root, which airlock package pack makes, nor the manifest of a PowerShell module, %s.psd1", manifest.File, archive.Nuspec.ID)
+// describe reads what a package says of itself: its manifest, with which its nuspec must agree. The subject is for its review.
+func describe(archive *nupkg.Archive) (domain.Package, review.Subject, error) {
+	s, err := subjectOf(archive)
+	if err != nil {
+		return domain.Package{}, s, err
+	}
+	if s.Module != nil {
+		if err := checkModule(s); err != nil {
+			return domain.Package{}, s, err
 		}
-		return p, err
 	}
+	p, err := described(archive, s.Manifest)
 	if err != nil {
-		return domain.Package{}, err
+		return p, s, err
 	}
-	m, err := manifest.Parse(data)
-	if err != nil {
-		return domain.Package{}, err
+	if _, ok := s.Manifest.Binaries[hostPlatform()]; !ok && s.Module == nil {
+		return p, s, fmt.Errorf("it has no binary for %s, where executions run", hostPlatform())
 	}
-	p, err := described(archive, m)
-	if err != nil {
-		return p, err
+	return p, s, nil
+}
+
+// subjectOf reads the package in an archive: with an airlock.json, or a PowerShell module.
+func subjectOf(archive *nupkg.Archive) (s review.Subject, err error) {
+	s.Declared, err = archive.ReadFile(manifest.File, maxManifest)
+	switch {
+	case err == nil:
+		s.Manifest, err = manifest.Parse(s.Declared)
+	case errors.Is(err, fs.ErrNotExist):
+		s, err = readModule(archive)
 	}
-	if _, ok := m.Binaries[hostPlatform()]; !ok {
-		return p, fmt.Errorf("it has no binary for %s, where executions run", hostPlatform())
+	if errors.Is(err, errNoModule) {
+		err = fmt.Errorf("there is neither an %s at the archive's root, which airlock package pack makes, nor the manifest of a PowerShell module, %s.psd1", manifest.File, archive.Nuspec.ID)
 	}
-	return p, nil
+	s.Spec = domain.Spec{ProjectURL: archive.Nuspec.ProjectURL, Dependencies: archive.Nuspec.Dependencies}
+	return s, err
 }
 
 // described is the package with the manifest, with which its nuspec must agree.

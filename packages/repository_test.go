@@ -71,7 +71,11 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(data)
-	want := domain.Package{Name: "Contoso.Tools", Version: "1.2.0", Digest: hex.EncodeToString(sum[:]), Size: int64(len(data)), Pushed: p.Pushed,
+	found, err := packages.Check(t.Context(), packed.Path, "")
+	if err != nil || len(found) == 0 {
+		t.Fatal(found, err)
+	}
+	want := domain.Package{Name: "Contoso.Tools", Version: "1.2.0", Findings: found, Digest: hex.EncodeToString(sum[:]), Size: int64(len(data)), Pushed: p.Pushed,
 		Review: domain.Review{State: domain.Approved, Time: p.Review.Time}, Manifest: declared("Contoso.Tools", "1.2"), Spec: domain.Spec{Authors: "Contoso.Tools", Description: "of a test", Tags: []string{}}}
 	if diff := cmp.Diff(want, p); diff != "" || p.Pushed.IsZero() {
 		t.Error(diff, p.Pushed)
