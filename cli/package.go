@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) packageCommand() *cobra.Command {
-	return group("package", "Packages, for vendors", a.packagePack())
+	return group("package", "Packages, for vendors", a.packageCheck(), a.packagePack())
 }
 
 func (a *app) packagePack() *cobra.Command {
