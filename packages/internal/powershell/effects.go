@@ -1,7 +1,9 @@
 package powershell
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
@@ -24,6 +26,11 @@ func (r *runner) effects(n *syntax.Node) {
 		r.command(n, nil, false)
 	case syntax.Invoke:
 		r.invoke(n)
+	case syntax.Unary:
+		r.effects(n.Kids[0])
+		if strings.HasSuffix(n.Text, "++") || strings.HasSuffix(n.Text, "--") {
+			r.forget(changed(n.Kids[0]))
+		}
 	default:
 		for _, k := range n.Kids {
 			r.effects(k)
@@ -43,9 +50,10 @@ func (r *runner) invoke(n *syntax.Node) {
 		v, known := r.eval(target)
 		for _, k := range n.Kids[1:] {
 			if k.Kind == syntax.ScriptBlock {
-				r.each("_", v, known, k.Block.Body)
+				r.each("_", v, known, k.Block.Body, true)
 			}
 		}
+		return
 	case "invoke", "invokereturnasis", "invokewithcontext", "invokescript", "addscript", "newboundscriptblock":
 		r.unknown(n, "A script that is not read runs here when the module is imported (%s); whether it defines or exports functions cannot be told. Call functions by their names.", name)
 	case "":
@@ -53,6 +61,7 @@ func (r *runner) invoke(n *syntax.Node) {
 			r.unknown(n, "A computed method is called here when the module is imported; whether it defines or exports functions cannot be told.")
 		}
 	}
+	r.forget(changed(target)) // the method may have changed it
 }
 
 func (r *runner) pipeline(n *syntax.Node) {
@@ -100,7 +109,7 @@ func (r *runner) command(n *syntax.Node, input any, known bool) {
 					r.statements(a.Value.Block.Body)
 				case "parallel":
 				default:
-					r.each("_", input, known, a.Value.Block.Body)
+					r.each("_", input, known, a.Value.Block.Body, true)
 				}
 			}
 		}
@@ -112,13 +121,14 @@ func (r *runner) command(n *syntax.Node, input any, known bool) {
 		"remove-item", "ri", "rm", "del", "erase", "rd", "rmdir", "clear-item", "cli":
 		r.items(c)
 	case "invoke-command", "icm":
-		r.child++
 		for _, a := range c.Args {
+			if strings.EqualFold(a.Name, "NoNewScope") {
+				r.unknown(n, "A block runs in the module's own scope here; whether it defines functions cannot be told.")
+			}
 			if a.Value != nil && a.Value.Kind == syntax.ScriptBlock {
-				r.statements(a.Value.Block.Body)
+				r.scoped(maps.Clone(r.vars), func() flow { return r.block(a.Value) })
 			}
 		}
-		r.child--
 	case "set-variable", "new-variable", "sv", "nv", "clear-variable", "remove-variable":
 		if name, ok := c.Arg("Name", 0).Constant(); ok {
 			delete(r.vars, strings.ToLower(name))
@@ -136,11 +146,11 @@ func (r *runner) command(n *syntax.Node, input any, known bool) {
 func (r *runner) operator(c Call, target *syntax.Node) {
 	switch {
 	case target.Kind == syntax.ScriptBlock && c.Operator == ".":
-		r.block(target)
+		if r.block(target) == halt {
+			r.halt()
+		}
 	case target.Kind == syntax.ScriptBlock:
-		r.child++
-		r.block(target)
-		r.child--
+		r.scoped(maps.Clone(r.vars), func() flow { return r.block(target) })
 	case c.Operator == ".":
 		r.source(c.Node, target)
 	default:
@@ -157,10 +167,9 @@ func (r *runner) callFunction(n *syntax.Node, name string) {
 	if !there || !r.enter(n) {
 		return
 	}
-	defer func(file *File, vars map[string]any) { r.file, r.vars = file, vars; r.child--; *r.calls-- }(r.file, r.vars)
-	r.file, r.vars = d.file, map[string]any{}
-	r.child++
-	r.block(d.node.Func.Body)
+	defer func(file *File) { r.file = file; *r.calls-- }(r.file)
+	r.file = d.file
+	r.scoped(map[string]any{}, func() flow { return r.block(d.node.Func.Body) })
 }
 
 // source runs the files that are dot-sourced.
@@ -179,7 +188,9 @@ func (r *runner) source(n, target *syntax.Node) {
 		case f == nil || !strings.EqualFold(path.Ext(p), ".ps1"):
 			r.m.unknown(r.file.At(n), "The module has no script %s, which is dot-sourced here.", p)
 		default:
-			r.script(f)
+			if r.script(f) == halt {
+				r.halt()
+			}
 		}
 	}
 }
@@ -215,12 +226,16 @@ func setsBlock(c Call) bool {
 
 // importModule follows a module that this one imports: its functions are exported with this one's.
 func (r *runner) importModule(c Call) {
+	v, known := r.eval(c.Arg("Name", 0))
 	for _, a := range c.Args {
-		if strings.EqualFold(a.Name, "global") {
+		scope, _ := a.Value.Constant()
+		switch name := strings.ToLower(a.Name); {
+		case name == "global" || name == "scope" && strings.EqualFold(scope, "global"):
 			return
+		case !slices.Contains([]string{"", "name", "force", "erroraction", "ea", "disablenamechecking", "verbose", "warningaction", "scope"}, name):
+			known = false // it may import a part, or under other names
 		}
 	}
-	v, known := r.eval(c.Arg("Name", 0))
 	for _, e := range flatten(v) {
 		p, inside := inModule(e)
 		f := r.m.file(p)
@@ -270,10 +285,16 @@ func (r *runner) export(c Call, input any, piped bool) {
 		r.unknown(c.Node, "The module exports too much for it to be followed.")
 		return
 	}
+	for _, p := range patterns {
+		r.wild = r.wild || strings.ContainsAny(text(p), "*?[")
+	}
 	for _, all := range []map[string]definition{r.funcs, r.imported} {
 		for key, d := range all {
 			for _, p := range patterns {
 				r.exported[key] = r.exported[key] || like(text(p), d.name)
+				if _, own := r.funcs[key]; !own && r.exported[key] {
+					r.unknown(c.Node, "Whether Export-ModuleMember exports %s, which the module imports, cannot be told. Export functions of the module itself.", d.name)
+				}
 			}
 		}
 	}

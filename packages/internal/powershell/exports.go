@@ -28,7 +28,7 @@ func (m *Module) readExports() {
 	}
 	if root != nil {
 		r.usedModules(root)
-		if r.script(root) == halt {
+		if r.script(root) == halt || r.halted {
 			m.unknown(Place{File: root.Path}, "The module ends with throw or exit when it is imported, so nothing of it can be used.")
 			return
 		}
@@ -72,7 +72,7 @@ func (m *Module) choose(r *runner, all map[string]definition) {
 	if len(wild) > 0 && at.Line > 0 && len(all) > 0 {
 		m.open(at, "FunctionsToExport has the pattern %.100q, so each function that is added is exported. Name the functions.", wild[0])
 	}
-	if len(wild) > 0 && !r.exports {
+	if len(wild) > 0 && (!r.exports || r.wild) {
 		for _, at := range r.foreign {
 			m.unknown(at, "A module is imported here that is not in the package or cannot be told; with no names in FunctionsToExport and no Export-ModuleMember, its functions are exported too. Name the functions to export.")
 		}
@@ -220,6 +220,9 @@ func (m *Module) checkManifest() {
 		if s, _ := v.(string); !moduleGUID.MatchString(s) {
 			refuse("GUID", "GUID is not a GUID, and PowerShell refuses the manifest.")
 		}
+	}
+	if data.Text("RootModule") != "" && data.Text("ModuleToProcess") != "" {
+		refuse("ModuleToProcess", "The manifest has RootModule and ModuleToProcess, and PowerShell refuses that. Remove ModuleToProcess.")
 	}
 	for _, key := range data.Keys {
 		if !slices.Contains(manifestKeys, strings.ToLower(key)) {

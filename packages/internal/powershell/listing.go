@@ -43,7 +43,8 @@ func (r *runner) result(n *syntax.Node) (any, bool) {
 	case "test-path":
 		v, known := r.eval(c.Arg("Path", 0))
 		if p, inside := inModule(v); known && inside && len(c.Args) == 1 {
-			return r.m.file(p) != nil || len(r.below(p)) > 0, script(p)
+			there := r.m.file(p) != nil || len(r.below(p)) > 0
+			return there, there || script(p)
 		}
 	}
 	return nil, false
@@ -97,7 +98,7 @@ func (r *runner) pipe(n *syntax.Node, v any, known bool) (any, bool) {
 func (r *runner) childItems(c Call) (any, bool) {
 	var dir, filter string
 	var include, exclude []any
-	recurse, given := false, false
+	recurse, given, force := false, false, false
 	for _, a := range c.Args {
 		v, known := r.eval(a.Value)
 		name := strings.ToLower(a.Name)
@@ -105,7 +106,7 @@ func (r *runner) childItems(c Call) (any, bool) {
 		case "erroraction", "ea":
 			continue
 		case "recurse", "file", "force":
-			recurse = recurse || name == "recurse"
+			recurse, force = recurse || name == "recurse", force || name == "force"
 			if a.Value == nil || a.Value.Kind == syntax.Redirection {
 				continue
 			}
@@ -134,10 +135,10 @@ func (r *runner) childItems(c Call) (any, bool) {
 	if !given {
 		return nil, false
 	}
-	return r.list(dir, filter, include, exclude, recurse), true
+	return r.list(dir, filter, include, exclude, recurse, force), true
 }
 
-func (r *runner) list(dir, filter string, include, exclude []any, recurse bool) any {
+func (r *runner) list(dir, filter string, include, exclude []any, recurse, force bool) any {
 	pattern := "*"
 	if base := path.Base(dir); strings.ContainsAny(base, "*?[") || len(r.below(dir)) == 0 {
 		dir, pattern = path.Dir(dir), base
@@ -145,8 +146,9 @@ func (r *runner) list(dir, filter string, include, exclude []any, recurse bool) 
 	out := []any{}
 	for _, f := range r.below(dir) {
 		base := path.Base(f.Path)
+		hidden := strings.Contains("/"+strings.TrimPrefix(f.Path, dir+"/"), "/.")
 		direct := strings.EqualFold(path.Dir(f.Path), dir)
-		if (direct || recurse) && like(pattern, base) && (filter == "" || like(filter, base)) &&
+		if (direct || recurse) && (force || !hidden) && like(pattern, base) && (filter == "" || like(filter, base)) &&
 			(len(include) == 0 || matches(include, base)) && !matches(exclude, base) {
 			out = append(out, item(f.Path))
 		}

@@ -23,9 +23,12 @@ type runner struct {
 	exported map[string]bool       // by Export-ModuleMember
 	exports  bool                  // Export-ModuleMember was called
 	foreign  []Place               // where modules are imported that are not in the package
+	wild     bool                  // Export-ModuleMember was called with a pattern
+	halted   bool                  // by a throw in a function or file that it uses
+	outer    []map[string]any      // the variables of the scopes around this one
 
-	maybe, child, unordered int // > 0: it may not happen; it happens in a scope of its own; in an order that is not known
-	steps, calls            *int
+	maybe, child, unordered, tried int // > 0: it may not happen; in a scope of its own; in an order that is not known; before a catch
+	steps, calls                   *int
 }
 
 // definition is a function that the module has defined.
@@ -47,7 +50,8 @@ const (
 	next  flow = iota
 	leave      // return: the file or function ends
 	halt       // throw: the import fails
-	out        // break or continue
+	out        // break
+	again      // continue
 )
 
 // unknown is a finding that the list of exported functions is uncertain because of n, one for each place.
@@ -80,8 +84,69 @@ func (r *runner) script(f *File) flow {
 	return r.block(f.Root)
 }
 
+// scoped runs something in a scope of its own, with these variables.
+func (r *runner) scoped(vars map[string]any, run func() flow) {
+	old := r.vars
+	r.outer = append(r.outer, old)
+	r.vars = vars
+	r.child++
+	if run() == halt {
+		r.halt()
+	}
+	r.child--
+	r.vars, r.outer = old, r.outer[:len(r.outer)-1]
+}
+
+// halt notes that the import fails, if nothing catches that.
+func (r *runner) halt() { r.halted = r.halted || r.maybe == 0 && r.tried == 0 }
+
+// forget drops what is known of a variable.
+func (r *runner) forget(name string) {
+	name = strings.ToLower(name)
+	if rest, script := strings.CutPrefix(name, "script:"); script {
+		name = rest
+		for _, vars := range r.outer {
+			delete(vars, name)
+		}
+	}
+	delete(r.vars, strings.TrimPrefix(name, "local:"))
+}
+
+// forgetChanges drops what is known of the variables that something in n may change.
+func (r *runner) forgetChanges(n *syntax.Node) {
+	n.Walk(func(n *syntax.Node) bool {
+		switch {
+		case n.Kind == syntax.Assign, n.Kind == syntax.Invoke, n.Kind == syntax.Unary && strings.HasSuffix(n.Text, "+"), n.Kind == syntax.Unary && strings.HasSuffix(n.Text, "-"):
+			r.forget(changed(n.Kids[0]))
+		}
+		return true
+	})
+}
+
+// changed is the variable that an assignment to n changes, or that a method of it may change; "" for none.
+func changed(n *syntax.Node) string {
+	for {
+		switch n.Kind {
+		case syntax.Var:
+			return n.Text
+		case syntax.Member, syntax.Index, syntax.Invoke, syntax.Paren:
+			if len(n.Kids) == 0 {
+				return ""
+			}
+			n = n.Kids[0]
+		case syntax.Cast:
+			n = n.Kids[1]
+		default:
+			return ""
+		}
+	}
+}
+
 // block runs a script block's statements.
 func (r *runner) block(n *syntax.Node) flow {
+	for _, p := range n.Block.Params {
+		delete(r.vars, strings.ToLower(p.Name))
+	}
 	for _, b := range n.Block.Named {
 		if b.Name == "begin" || b.Name == "process" || b.Name == "end" {
 			if f := r.statements(b.Body.Kids); f != next {
@@ -136,6 +201,8 @@ func (r *runner) statement(n *syntax.Node) flow {
 			return leave
 		case "throw", "exit":
 			return halt
+		case "continue":
+			return again
 		}
 		return out
 	case syntax.Statements:
@@ -186,24 +253,29 @@ func (r *runner) loop(n *syntax.Node) flow {
 	if n.Text == "foreach" && len(n.Kids) == 3 {
 		r.effects(n.Kids[1])
 		v, known := r.eval(n.Kids[1])
-		return r.each(n.Kids[0].Text, v, known, body.Kids)
+		return r.each(n.Kids[0].Text, v, known, body.Kids, false)
 	}
 	if n.Text == "while" || n.Text == "do" {
-		if v, known := r.truth(n.Kids[0]); known && (v || n.Text == "do") || n.Text == "do" {
-			if f := r.statements(body.Kids); f != out {
+		v, known := r.truth(n.Kids[0])
+		if known && !v && n.Text == "while" {
+			return next
+		}
+		r.forgetChanges(body)
+		defer r.forgetChanges(body)
+		if known && v || n.Text == "do" {
+			if f := r.statements(body.Kids); f == leave || f == halt {
 				return f
 			}
 			return next
-		} else if known {
-			return next
 		}
 	}
+	r.forgetChanges(body)
 	r.perhaps(body.Kids)
 	return next
 }
 
-// each runs statements for each of the values.
-func (r *runner) each(name string, v any, known bool, body []*syntax.Node) flow {
+// each runs statements for each of the values. In a block that a command runs, return ends the one run.
+func (r *runner) each(name string, v any, known bool, body []*syntax.Node, block bool) flow {
 	name = strings.ToLower(name)
 	old, had := r.vars[name]
 	defer func() {
@@ -230,8 +302,12 @@ func (r *runner) each(name string, v any, known bool, body []*syntax.Node) flow 
 		if isItem && len(list) > 1 {
 			r.unordered--
 		}
-		if f == leave || f == halt {
+		switch {
+		case f == leave && block:
+		case f == leave || f == halt:
 			return f
+		case f == out:
+			return next
 		}
 	}
 	return next
@@ -272,7 +348,14 @@ func (r *runner) try(n *syntax.Node) flow {
 				r.perhaps(k.Kids[len(k.Kids)-1].Kids)
 			}
 		case i == 0:
+			catch := n.Kids[min(1, len(n.Kids)-1)].Kind == syntax.Catch
+			if catch {
+				r.tried++
+			}
 			f = r.statements(k.Kids)
+			if catch {
+				r.tried--
+			}
 		default:
 			if g := r.statements(k.Kids); g != next {
 				f = g
@@ -296,7 +379,7 @@ func (r *runner) define(n *syntax.Node) {
 	name := n.Func.Name
 	scope, rest, found := strings.Cut(name, ":")
 	scope = strings.ToLower(scope)
-	if found && (scope == "script" || scope == "local" || scope == "private" || scope == "global") {
+	if found && rest != "" && (scope == "script" || scope == "local" || scope == "private" || scope == "global") {
 		name = rest
 	} else {
 		scope = ""
@@ -331,12 +414,11 @@ func (r *runner) assign(n *syntax.Node) {
 	}
 	if target.Kind == syntax.List {
 		for _, k := range target.Kids {
-			if k.Kind == syntax.Var {
-				delete(r.vars, strings.ToLower(k.Text))
-			}
+			r.forget(changed(k))
 		}
 	}
 	if target.Kind != syntax.Var {
+		r.forget(changed(target))
 		return
 	}
 	name := strings.ToLower(target.Text)
@@ -344,10 +426,11 @@ func (r *runner) assign(n *syntax.Node) {
 		r.unknown(n, "A function is made by an assignment to $%s, whose declaration is not read. Write function %s { … }.", target.Text, target.Text[len("function:"):])
 		return
 	}
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:")
 	v, known := r.eval(value)
-	old, had := r.vars[name]
-	delete(r.vars, name)
+	bare := strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:")
+	old, had := r.vars[bare]
+	r.forget(name)
+	name = bare
 	switch {
 	case !known || r.maybe > 0:
 	case n.Text == "=":
