@@ -63,12 +63,14 @@ type proxy struct {
 	logins    *logins
 	assertion secret.Text         // id of the assertion by which the execution can log in
 	bodies    *semaphore.Weighted // bytes of requests in memory
+	upgrades  *semaphore.Weighted // WebSockets
+	conns     sync.WaitGroup      // connections, those that were taken over among them
 	alone     *semaphore.Weighted // of calls that are judged by roles and permissions, one at a time
 	forward   *httputil.ReverseProxy
 }
 
 func newProxy(ctx context.Context, c Config) *proxy {
-	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies), alone: semaphore.NewWeighted(1)}
+	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies), alone: semaphore.NewWeighted(1), upgrades: semaphore.NewWeighted(maxUpgrades)}
 	p.assertion = secret.New("_" + rand.Text() + rand.Text()) // an XML id begins with no digit
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
@@ -84,32 +86,31 @@ func newProxy(ctx context.Context, c Config) *proxy {
 // Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
 func Serve(ctx context.Context, l net.Listener, c Config) {
 	p := newProxy(ctx, c)
-	var conns sync.WaitGroup
 	srv := &http.Server{
 		Handler:           p,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
-		ConnState: func(_ net.Conn, s http.ConnState) { // no handler takes a connection over, so each is closed once
+		ConnState: func(_ net.Conn, s http.ConnState) { // each ends in one of the last two
 			switch s {
 			case http.StateNew:
-				conns.Add(1)
-			case http.StateClosed:
-				conns.Done()
+				p.conns.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				p.conns.Done()
 			}
 		},
 	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
-	conns.Go(func() { p.keepAlive(ctx) })
+	p.conns.Go(func() { p.keepAlive(ctx) })
 	_ = srv.Serve(tls.NewListener(netutil.LimitListener(l, maxConns), &tls.Config{
 		Certificates: []tls.Certificate{c.Certificate},
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"},
 	})) // returns when srv is closed, or the listener by whoever opened it
 	<-ctx.Done()
-	conns.Wait()
+	p.conns.Wait()
 	p.logins.end()
 }
 

@@ -61,8 +61,14 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		no = p.hold(r, s, &call)
 	}
+	upgrades := webSocket(r, s)
 	if no == nil {
 		no = p.authorize(r, s, &call)
+	}
+	if no == nil && upgrades {
+		if no = p.upgrade(c, r); no == nil {
+			return
+		}
 	}
 	if no != nil {
 		rule = no.rule
