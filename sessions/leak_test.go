@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,9 +23,12 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/find"
+	"github.com/vmware/govmomi/session"
 	"github.com/vmware/govmomi/ssoadmin"
+	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/airlock-run/airlock/internal/ca"
@@ -87,6 +91,8 @@ func listenIn(t testing.TB, f *fixture) *wire {
 	return w
 }
 
+var inAssertion = regexp.MustCompile(`<saml2:Assertion [^>]*\bID="([^"]+)"`)
+
 var inHeader = regexp.MustCompile(`<vcSessionCookie[^>]*>([^<]*)<`)
 
 // sessions are the ids by which the broker is known to vCenter.
@@ -96,13 +102,19 @@ func (w *wire) sessions() map[string]string {
 	ids := map[string]string{}
 	for i, r := range w.requests {
 		for _, c := range r.Cookies() {
-			ids["the session in "+c.Name] = c.Value
+			ids["the session in "+c.Name+" for "+r.URL.Path] = c.Value
 		}
 		if id := r.Header.Get("vmware-api-session-id"); id != "" {
 			ids["the REST session"] = id
 		}
 		if m := inHeader.FindStringSubmatch(w.bodies[i]); m != nil {
 			ids["the session in the SOAP header"] = m[1]
+		}
+		if m := inAssertion.FindStringSubmatch(w.bodies[i]); m != nil {
+			ids["the SSO assertion"] = m[1]
+		}
+		if basic, found := strings.CutPrefix(r.Header.Get("Authorization"), "Basic "); found && strings.HasSuffix(r.URL.Path, "/cis/session") {
+			ids["the login to REST"] = basic
 		}
 	}
 	return ids
@@ -129,6 +141,29 @@ func TestNothingLeaks(t *testing.T) {
 	if err := worksSOAP(t.Context(), vc); err != nil {
 		t.Error(err)
 	}
+	each := s.visitor(t)
+	_, signer := s.assertion(t, each)
+	admin, err := ssoadmin.NewClient(t.Context(), each)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := rest.NewClient(each)
+	mover, moving := newCarrier(t.Context(), vc, rc)
+	if moving == nil {
+		moving = mover.all(t.Context(), "leaks")
+	}
+	for what, err := range map[string]error{
+		"Login": session.NewManager(each).Login(t.Context(), s.login()), "REST login": login.Login(t.Context(), s.login()),
+		"SSO login":    admin.Login(admin.WithHeader(t.Context(), soap.Header{Security: signer})),
+		"LoginByToken": session.NewManager(each).LoginByToken(each.WithHeader(t.Context(), soap.Header{Security: signer})), "transfers": moving,
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if u, err := admin.FindPersonUser(t.Context(), "scripting"); err != nil || u == nil {
+		t.Errorf("the user: %v, %v", u, err)
+	}
 	for _, path := range []string{"/sdk", "/rest/com/vmware/cis/session", "/api/session", "/folder/x", "/about"} {
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "TRACE"} {
 			req, err := http.NewRequestWithContext(t.Context(), method, "https://"+g.VCenter.Host+path, nil)
@@ -148,8 +183,13 @@ func TestNothingLeaks(t *testing.T) {
 	s.ask(t, "GET", "/api/session", "", "Vmware-Api-Session-Id", g.Token.Reveal(), "Cookie", "other=theirs")
 
 	ids := w.sessions()
-	if len(ids) < 3 {
-		t.Fatalf("the broker is known to vCenter by %d sessions; want three kinds", len(ids))
+	for _, what := range []string{
+		"the session in vmware_soap_session for /sdk", "the session in vmware_soap_session for /sso-adminserver/sdk/vsphere.local",
+		"the REST session", "the session in the SOAP header", "the SSO assertion", "the login to REST",
+	} {
+		if ids[what] == "" {
+			t.Errorf("%s did not go to vCenter: the test shows nothing", what)
+		}
 	}
 	for what, id := range ids {
 		secrets[what] = id
@@ -235,7 +275,7 @@ func echoToken(t *testing.T, vc *vim25.Client, token string) {
 func leaks(text, secret string) []string {
 	quoted, _ := json.Marshal(secret)
 	forms := map[string]string{
-		"plain": secret, "URL": url.QueryEscape(secret), "JSON": strings.Trim(string(quoted), `"`),
+		"plain": secret, "hexadecimal": hex.EncodeToString([]byte(secret)), "HEXADECIMAL": fmt.Sprintf("%X", secret), "URL": url.QueryEscape(secret), "JSON": strings.Trim(string(quoted), `"`),
 	}
 	for shift := range 3 { // base64 of something that contains it looks different by where it begins
 		b := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + secret))
@@ -255,7 +295,7 @@ func TestLeaksFindsEachForm(t *testing.T) {
 	const secret = `p"ä/ss word&0123456789`
 	quoted, _ := json.Marshal("x" + secret)
 	for _, text := range []string{
-		"a " + secret + " b", "a=" + url.QueryEscape(secret), string(quoted),
+		"a " + secret + " b", hex.EncodeToString([]byte("x" + secret)), fmt.Sprintf("%X", secret), "a=" + url.QueryEscape(secret), string(quoted),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte("a" + secret + "b")),
 		base64.StdEncoding.EncodeToString([]byte("ab" + secret)),
 	} {
