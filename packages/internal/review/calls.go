@@ -9,11 +9,20 @@ import (
 
 // checkCalls applies the rules on what the code calls.
 func (c *code) checkCalls() {
+	labels := map[*syntax.Node]bool{}
 	for _, s := range c.scopes {
 		s.each(func(n *syntax.Node) {
 			switch n.Kind {
 			case syntax.Command:
-				c.checkCommand(s, n)
+				if !labels[n] {
+					c.checkCommand(s, n)
+				}
+			case syntax.Jump: // the label of a loop reads like a command
+				if n.Text == "break" || n.Text == "continue" {
+					for _, k := range n.Kids {
+						labels[k] = len(k.Kids) == 1
+					}
+				}
 			case syntax.Invoke:
 				c.checkInvoke(s, n)
 			case syntax.Assign:
@@ -136,10 +145,11 @@ func program(name, written string) bool {
 	return written == name && !approved[verb] && !odd[verb]
 }
 
-// checkComputed judges & and . before what is no constant.
+// checkComputed judges & and . before what is no constant. What a file dot-sources when the module is loaded, the analysis has
+// judged: unknown-declaration.
 func (c *code) checkComputed(s *scope, n *syntax.Node) {
 	called := n.Kids[0]
-	if c.isBlock(s, called) || c.ownPath(s, called) {
+	if n.Text == "." && s.name == "" || c.isBlock(s, called) || c.ownPath(s, called) {
 		return
 	}
 	c.computed(s, n, "What is called here is computed")
@@ -147,14 +157,25 @@ func (c *code) checkComputed(s *scope, n *syntax.Node) {
 
 // ownPath says whether a string is the path of one of the package's scripts, from the folder of the file that it is in.
 func (c *code) ownPath(s *scope, n *syntax.Node) bool {
+	for (n.Kind == syntax.Paren || n.Kind == syntax.Pipeline) && len(n.Kids) == 1 {
+		n = n.Kids[0]
+	}
+	if n.Kind == syntax.Command && c.command(n) == "join-path" {
+		a := c.arguments(n)
+		folder, file := a.get(0, "path"), a.get(1, "childpath")
+		rest, ok := file.Constant()
+		return ok && folder != nil && folder.Kind == syntax.Var && strings.EqualFold(folder.Text, "PSScriptRoot") && c.inFolder(s, rest)
+	}
 	if n.Kind != syntax.Expand || len(n.Kids) != 2 || n.Kids[0].Kind != syntax.Var || !strings.EqualFold(n.Kids[0].Text, "PSScriptRoot") {
 		return false
 	}
 	rest, ok := n.Kids[1].Constant()
-	if !ok {
-		return false
-	}
-	return c.files[strings.ToLower(path.Join(path.Dir(s.file.Path), strings.ReplaceAll(rest, `\`, "/")))]
+	return ok && c.inFolder(s, rest)
+}
+
+// inFolder says whether a path from the folder of a scope's file is that of a script of the package.
+func (c *code) inFolder(s *scope, file string) bool {
+	return c.files[strings.ToLower(path.Join(path.Dir(s.file.Path), strings.ReplaceAll(file, `\`, "/")))]
 }
 
 // isBlock says whether a value is a script block that is written out, so that what it does was read.
