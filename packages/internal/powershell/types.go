@@ -17,20 +17,20 @@ var attributes = set(`alias allowemptycollection allowemptystring allownull argu
 
 // types are those that PowerShell finds without a namespace (about_Type_Accelerators) and the commonest of System, in lower
 // case.
-var types = set(`adsi adsisearcher array bigint bool boolean byte char cimclass cimconverter ciminstance ciminstance cimsession cimtype
+var types = set(`adsi adsisearcher array bigint bool boolean byte char cimclass cimconverter ciminstance cimsession cimtype
 	cultureinfo datetime datetimeoffset decimal double float guid half hashtable initialsessionstate int int16 int32 int64 ipaddress
 	ipendpoint long mailaddress management.automation.pscredential math nullable object ordered physicaladdress powershell psaliasproperty
 	pscredential pscustomobject pslistmodifier psmoduleinfo psnoteproperty psobject psprimitivedictionary psscriptmethod
 	psscriptproperty pstypenameattribute psvariable psvariableproperty ref regex runspace runspacefactory sbyte scriptblock
 	securestring semver short single string switch timespan type uint uint16 uint32 uint64 ulong uri ushort version void wmi wmiclass
 	wmisearcher x500distinguishedname x509certificate xml exception attribute console environment convert text.encoding idisposable
-	icomparable action func enum byte[] consolecolor tuple random eventargs stringcomparer activator appdomain gc io.file io.path
+	icomparable action func enum consolecolor tuple random eventargs stringcomparer activator appdomain gc io.file io.path
 	io.directory io.fileinfo io.directoryinfo net.ipaddress net.networkcredential net.webclient security.securestring
 	collections.generic.list collections.generic.dictionary collections.generic.hashset collections.generic.keyvaluepair
 	collections.generic.ienumerable collections.generic.queue collections.generic.stack collections.arraylist collections.hashtable
 	collections.idictionary collections.specialized.ordereddictionary collections.ienumerable management.automation.switchparameter
 	management.automation.psobject management.automation.scriptblock management.automation.errorrecord
-	management.automation.validatesetvaluesgenerator management.automation.ivalidatesetvaluesgenerator`)
+	management.automation.ivalidatesetvaluesgenerator`)
 
 // generics are found where their namespace is in use.
 var generics = set(`list dictionary hashset ienumerable keyvaluepair queue stack sorteddictionary sortedlist ilist idictionary icollection`)

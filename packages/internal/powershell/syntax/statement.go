@@ -236,7 +236,12 @@ func (p *parser) switchStatement(start int) *Node {
 		p.pos += len(w)
 		if strings.EqualFold(w, "file") {
 			p.skip()
-			n.Kids, file = append(n.Kids, p.argument()), true
+			v := p.argument()
+			if v == nil {
+				p.fail(p.pos, "Missing file name after -file in switch statement.")
+				v = &Node{Kind: Error, Pos: p.pos, End: p.pos}
+			}
+			n.Kids, file = append(n.Kids, v), true
 		}
 	}
 	if !file {
