@@ -91,7 +91,8 @@ func (c *code) call(s *scope, n *syntax.Node, piped labels) labels {
 	c.sink(s, n, name, g)
 	var l labels
 	if functions := c.functions[name]; len(functions) > 0 {
-		for _, f := range functions {
+		const most = 10 // of the same name; PowerShell takes the last
+		for _, f := range functions[max(0, len(functions)-most):] {
 			l = l.with(c.enterFunction(s, n, f, g))
 		}
 	} else {

@@ -11,7 +11,7 @@ import (
 const rounds = 12
 
 // maxWork bounds the reading of a package, in steps: a step is a node in a round, or a label of it.
-const maxWork = 30_000_000
+const maxWork = 10_000_000
 
 // follow reads the code until the labels of all variables are known, and then once more to report.
 func (c *code) follow() {
