@@ -129,11 +129,23 @@ func (c *client) do(ctx context.Context, method, target string, body, result any
 		}
 		content = bytes.NewReader(data)
 	}
+	req, err := c.request(ctx, method, target, content)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return c.send(req, c.http, result)
+}
+
+// request makes a request in the name of who is logged in.
+func (c *client) request(ctx context.Context, method, target string, body io.Reader) (*http.Request, error) {
 	address, err := c.address(target)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, address, content)
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, err
 	}
@@ -144,10 +156,13 @@ func (c *client) do(ctx context.Context, method, target string, body, result any
 		}
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.http.Do(req)
+	return req, nil
+}
+
+// send sends a request and reads the answer into result.
+func (c *client) send(req *http.Request, by *http.Client, result any) (http.Header, error) {
+	ctx := req.Context()
+	resp, err := by.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -159,7 +174,7 @@ func (c *client) do(ctx context.Context, method, target string, body, result any
 		return nil, refusal(resp)
 	}
 	if result == nil || resp.StatusCode == http.StatusNoContent {
-		_, err = io.Copy(io.Discard, resp.Body)
+		_, err := io.Copy(io.Discard, resp.Body)
 		return resp.Header, err
 	}
 	if err := json.NewDecoder(resp.Body).Decode(result); err != nil && err != io.EOF {

@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) packageCommand() *cobra.Command {
-	return group("package", "Packages, for vendors", a.packageCheck(), a.packagePack())
+	return group("package", "Versions of packages, for those who make, push and review them",
+		a.packageCheck(), a.packagePack(), a.packagePush(), a.packageList(), a.packageReview(), a.packagePromote(), a.packageDeprecate(), a.packageImport())
 }
 
 func (a *app) packagePack() *cobra.Command {
@@ -27,15 +28,10 @@ is packed as it is.`,
 	out := cmd.Flags().String("out", ".", "directory for the .nupkg")
 	platforms := cmd.Flags().StringSlice("platform", nil, "platforms to build for, such as linux/amd64,linux/arm64 (default: Linux on this machine's processor)")
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
-		progress := func(what string) {
-			if terminal(a.stderr) {
-				fmt.Fprintln(a.stderr, what)
-			}
-		}
 		if err := os.MkdirAll(*out, 0o755); err != nil {
 			return errors.Because(err, errors.Usage, "--out: %v.", err)
 		}
-		packed, err := packages.Pack(ctx, args[0], *out, packages.PackOptions{Platforms: *platforms, Progress: progress})
+		packed, err := packages.Pack(ctx, args[0], *out, packages.PackOptions{Platforms: *platforms, Progress: a.progress})
 		if err != nil {
 			return err
 		}
@@ -45,4 +41,11 @@ is packed as it is.`,
 		return a.printPairs("package", packed.Manifest.Name+"@"+packed.Manifest.Version, "path", packed.Path, "sha256", packed.Digest)
 	})
 	return cmd
+}
+
+// progress says on a terminal what begins.
+func (a *app) progress(what string) {
+	if terminal(a.stderr) {
+		fmt.Fprintln(a.stderr, what)
+	}
 }

@@ -72,18 +72,27 @@ func (a *app) printReview(path string, findings []domain.ReviewFinding, output s
 		return packages.WriteSARIF(a.stdout, findings)
 	}
 	for _, f := range findings {
-		at := fileIn(path, f.File)
-		if f.Line > 0 {
-			at += fmt.Sprintf(":%d", f.Line)
-		}
-		if f.Column > 0 {
-			at += fmt.Sprintf(":%d", f.Column)
-		}
-		if _, err := fmt.Fprintf(a.stdout, "%s: %s: %s [%s]\n", visible(at, " ", " "), f.Severity, visible(f.Message, " ", " "), f.Rule); err != nil {
+		f.File = fileIn(path, f.File)
+		if err := a.printFinding(f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printFinding writes a finding with its place, as compilers do.
+func (a *app) printFinding(f domain.ReviewFinding) error {
+	at := f.File
+	for _, number := range []int{f.Line, f.Column} {
+		if number > 0 {
+			at += fmt.Sprintf(":%d", number)
+		}
+	}
+	if at != "" {
+		at += ": "
+	}
+	_, err := fmt.Fprintln(a.stdout, visible(fmt.Sprintf("%s%s: %s [%s]", at, f.Severity, f.Message, f.Rule), " ", " "))
+	return err
 }
 
 // fileIn is the path of a file of the package at path as whoever named that would write it. A file in a .nupkg is named as

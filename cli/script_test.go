@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"archive/zip"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/airlock-run/airlock/executor"
+	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
 // The commands as their users type them, each file in testdata/script a test, an example and a promise. They share one
@@ -22,6 +26,7 @@ func TestScripts(t *testing.T) {
 		args = append(args, "--egress", "mirror.airlock.test:443")
 	}
 	p := serveDev(t, stateDir(t), args...)
+	second := environmentFile(t, filepath.Join(p.dir, "dev.env")) // another person than the one with the token
 	// The scripts are parallel subtests: the group ends before the server does.
 	t.Run("group", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
@@ -31,6 +36,7 @@ func TestScripts(t *testing.T) {
 				for k, v := range map[string]string{
 					"AIRLOCK_ENDPOINT": p.endpoint, "AIRLOCK_TOKEN": p.token, "AIRLOCK_CA": filepath.Join(p.dir, "ca.pem"),
 					"AIRLOCK_PRIVATE_CLOUD": cloudPath(1), "TORTURE": torture, "INVENTORY": inventory, "STATE": p.dir,
+					"SECOND_ID": second["AIRLOCK_CLIENT_ID"], "SECOND_SECRET": second["AIRLOCK_CLIENT_SECRET"],
 				} {
 					env.Setenv(k, v)
 				}
@@ -42,7 +48,7 @@ func TestScripts(t *testing.T) {
 				}
 				return isolation() == executor.IsolationSandbox, nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode, "field": field},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode, "field": field, "remake": remake, "library": library},
 		})
 	})
 }
@@ -60,6 +66,55 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("exit code %s, want %s", code, args[0])
 	}
+}
+
+// remake DIR NUPKG NAME VERSION makes a directory of the Go package in a .nupkg, built as it is, with another name and version.
+func remake(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: remake DIR NUPKG NAME VERSION")
+	}
+	dir := ts.MkAbs(args[0])
+	z, err := zip.OpenReader(args[1])
+	ts.Check(err)
+	defer z.Close()
+	f, err := z.Open(manifest.File)
+	ts.Check(err)
+	data, err := io.ReadAll(f)
+	ts.Check(err)
+	m, err := manifest.Parse(data)
+	ts.Check(err)
+	m.Name, m.Version = args[2], args[3]
+	data, err = m.Encode()
+	ts.Check(err)
+	for _, path := range m.Binaries {
+		program, err := fs.ReadFile(z, path)
+		ts.Check(err)
+		ts.Check(os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755))
+		ts.Check(os.WriteFile(filepath.Join(dir, path), program, 0o755))
+	}
+	ts.Check(os.WriteFile(filepath.Join(dir, manifest.File), data, 0o644))
+}
+
+// library FILE NAME VERSION makes the .nupkg of a library.
+func library(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: library FILE NAME VERSION")
+	}
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	z := zip.NewWriter(f)
+	for name, text := range map[string]string{
+		args[1] + ".nuspec": "<package><metadata><id>" + args[1] + "</id><version>" + args[2] + "</version><authors>Contoso</authors><description>x</description></metadata></package>",
+		args[1] + ".psm1":   "function Get-It {}",
+	} {
+		w, err := z.Create(name)
+		ts.Check(err)
+		_, err = io.WriteString(w, text)
+		ts.Check(err)
+	}
+	ts.Check(z.Close())
+	ts.Check(f.Close())
 }
 
 // mode MODE FILE checks a file's mode, in octal.

@@ -224,7 +224,7 @@ func (i *installation) join(key seal.Key) error {
 		return err
 	}
 	c := server.Config{
-		Store: i.store, Packages: i.packages, Feed: i.packages.Feed(), Sealer: sealer{i.keys, i.forget, key.Derive("body digests")},
+		Store: i.store, Packages: i.packages, Feed: i.packages.Feed(), Repository: i.packages, Sealer: sealer{i.keys, i.forget, key.Derive("body digests")},
 		URL: i.endpoint, Identities: i.store, TokenKey: key.Derive("signing keys"), Issuers: issuers,
 		Providers: i.providers(), Audit: events, Logger: i.log, Now: time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 		Secrets: i.secrets, Check: clouds.check,

@@ -112,6 +112,10 @@ Airlock/tokens/write                                                     .      
 Airlock/tokens/delete                                                    .      .        . . .     provider
 Airlock/packages/read                                                    reader operator publisher reviewer owner provider
 Airlock/packages/write                                                   .      .        publisher .        owner provider
+Airlock/packages/promote/action                                          .      .        publisher .        owner provider
+Airlock/packages/approve/action                                          .      .        .         reviewer owner provider
+Airlock/packages/reject/action                                           .      .        .         reviewer owner provider
+Airlock/packages/deprecate/action                                        .      .        .         reviewer owner provider
 `
 
 var roles = map[string]string{
@@ -235,11 +239,8 @@ func TestEveryRouteHasItsAction(t *testing.T) {
 	t.Parallel()
 	routes := start(t).server.Routes()
 	ends := map[string][]string{"GET": {"/read"}, "PUT": {"/write"}, "DELETE": {"/delete"}, "POST": {"/action", "/write"}}
-	actions := slices.Clone(role.ToCome)
+	var actions []string
 	for _, r := range routes {
-		if slices.Contains(role.ToCome, r.Action) {
-			t.Errorf("%s has come: take it out of role.ToCome", r.Action)
-		}
 		actions = append(actions, r.Action)
 		if r.Public && r.Action == "" {
 			continue

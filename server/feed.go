@@ -18,6 +18,8 @@ type Feed interface {
 	Read(w http.ResponseWriter, r *http.Request, base, path string) error
 	// Push takes the package in the body of a push.
 	Push(r *http.Request, by domain.Principal) (domain.Package, error)
+	// Import takes a library in the same way.
+	Import(r *http.Request, by domain.Principal) (domain.Package, error)
 }
 
 // The path of the feed, and of the index that clients are given.
@@ -71,8 +73,16 @@ const (
 	pushPatience  = 30 * time.Minute
 )
 
-// pushPackage takes a package. Its body is as long as the repository lets it be, and goes to the disk as it comes.
 func (s *Server) pushPackage(a *answer, r *request) error {
+	return s.takePackage(a, r, s.cfg.Feed.Push)
+}
+
+func (s *Server) importPackage(a *answer, r *request) error {
+	return s.takePackage(a, r, s.cfg.Feed.Import)
+}
+
+// takePackage takes a package. Its body is as long as the repository lets it be, and goes to the disk as it comes.
+func (s *Server) takePackage(a *answer, r *request, take func(*http.Request, domain.Principal) (domain.Package, error)) error {
 	select {
 	case s.pushes <- struct{}{}:
 		defer func() { <-s.pushes }()
@@ -80,12 +90,13 @@ func (s *Server) pushPackage(a *answer, r *request) error {
 		return errors.Newf(errors.TooManyRequests, "The server takes %d packages, the most it does at once; try again in a moment.", cap(s.pushes))
 	}
 	r.Body = &patient{ReadCloser: r.Body, control: a.control, until: time.Now().Add(pushPatience)}
-	p, err := s.cfg.Feed.Push(r.Request, r.identity.Principal)
+	p, err := take(r.Request, r.identity.Principal)
 	if err != nil {
 		return err
 	}
 	_ = a.control.SetReadDeadline(time.Time{})
 	r.detail = p.Ref() + " sha256:" + p.Digest
+	a.Header().Set("Location", versionPath(p))
 	a.WriteHeader(http.StatusCreated)
 	return nil
 }

@@ -45,7 +45,7 @@ func startFeed(t *testing.T, change ...func(*server.Config)) *feedEnv {
 		if f.repository, err = packages.Open(filepath.Join(dir, "packages"), c.Identities.(packages.Index)); err != nil {
 			t.Fatal(err)
 		}
-		c.Feed = f.repository.Feed()
+		c.Feed, c.Repository = f.repository.Feed(), f.repository
 		t.Cleanup(func() { unlock(t, dir) })
 	})...)
 	transport := f.https.Client().Transport.(*http.Transport).Clone()

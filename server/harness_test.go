@@ -22,6 +22,7 @@ import (
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/internal/seal"
 	"github.com/airlock-run/airlock/internal/store"
+	"github.com/airlock-run/airlock/packages"
 	"github.com/airlock-run/airlock/sdk/manifest"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/secrets"
@@ -72,9 +73,13 @@ func start(t testing.TB, change ...func(*server.Config)) *env {
 	if e.secrets, err = secrets.OpenFile(filepath.Join(t.TempDir(), "secrets"), key.Derive("secrets")); err != nil {
 		t.Fatal(err)
 	}
+	repository, err := packages.Open(filepath.Join(t.TempDir(), "packages"), e.store)
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := server.Config{
 		Store: e.store, Packages: catalogue{inventory("1.0.0"), inventory("1.2.0")}, Sealer: sealer{key.Derive("values"), key.Derive("bodies")},
-		Secrets: e.secrets, Feed: noFeed{},
+		Secrets: e.secrets, Feed: noFeed{}, Repository: repository,
 		Authenticator: server.NewStaticToken(secret.New(token)), Providers: []domain.Principal{server.Developer}, Audit: e.audit,
 		Logger: slog.New(slog.NewTextHandler(e.log, nil)),
 		Now:    time.Now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
@@ -139,6 +144,10 @@ func (noFeed) Read(http.ResponseWriter, *http.Request, string, string) error {
 
 func (noFeed) Push(*http.Request, domain.Principal) (domain.Package, error) {
 	return domain.Package{}, errors.Newf(errors.InvalidRequestContent, "That is no package.")
+}
+
+func (noFeed) Import(*http.Request, domain.Principal) (domain.Package, error) {
+	return domain.Package{}, errors.Newf(errors.InvalidRequestContent, "That is no library.")
 }
 
 func inventory(version string) domain.Package {

@@ -28,7 +28,11 @@ func (e *env) snapshot() (all []any) {
 		}
 		all = append(all, c, page)
 	}
-	return all
+	versions, err := e.store.Packages(e.t.Context(), "")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return append(all, versions)
 }
 
 // parameter is one element of parameters as JSON.

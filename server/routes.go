@@ -41,6 +41,8 @@ const (
 	servicePrincipals = ofOwn + "/servicePrincipals"
 	servicePrincipal  = servicePrincipals + "/{servicePrincipal}"
 	staticTokens      = ofOwn + "/tokens"
+	ownPackages       = ofOwn + "/packages"
+	ownPackage        = ownPackages + "/{scriptPackage}"
 
 	actPrincipal = ownProvider + "/servicePrincipals"
 	actToken     = ownProvider + "/tokens"
@@ -91,6 +93,15 @@ func routes() []route {
 		{method: "GET", pattern: feedIndex, handle: (*Server).readFeedIndex, public: true},
 		{method: "GET", pattern: ofFeed + "/{path}", action: actPackages + "/read", handle: (*Server).readFeed},
 		{method: "PUT", pattern: ofFeed + "/v3/publish", action: actPackages + "/write", handle: (*Server).pushPackage},
+		{method: "PUT", pattern: ofFeed + "/v3/import", action: actPackages + "/write", handle: (*Server).importPackage},
+
+		// The package repository for those who push and review.
+		{method: "GET", pattern: ownPackages, action: actPackages + "/read", handle: (*Server).listVersions, foreign: true},
+		{method: "GET", pattern: ownPackage, action: actPackages + "/read", handle: (*Server).getVersion, foreign: true},
+		{method: "POST", pattern: ownPackage + "/approve", action: actPackages + "/approve/action", handle: (*Server).approvePackage, foreign: true},
+		{method: "POST", pattern: ownPackage + "/reject", action: actPackages + "/reject/action", handle: (*Server).rejectPackage, foreign: true},
+		{method: "POST", pattern: ownPackage + "/deprecate", action: actPackages + "/deprecate/action", handle: (*Server).deprecatePackage, foreign: true},
+		{method: "POST", pattern: ownPackage + "/promote", action: actPackages + "/promote/action", handle: (*Server).promotePackage, foreign: true},
 
 		// Principals of Airlock's own, and what they prove themselves by.
 		{method: "GET", pattern: servicePrincipals, action: actPrincipal + "/read", handle: (*Server).listServicePrincipals, foreign: true},

@@ -16,7 +16,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +24,6 @@ import (
 	"github.com/airlock-run/airlock/internal/seal"
 	"github.com/airlock-run/airlock/sdk/secret"
 	"github.com/airlock-run/airlock/server/internal/issuer"
-	"github.com/airlock-run/airlock/server/internal/role"
 	"github.com/airlock-run/airlock/server/internal/token"
 )
 
@@ -92,16 +90,17 @@ type Sealer interface {
 
 // Config has the parts that the API stands on. All but the ones with a default are required.
 type Config struct {
-	Store    Store
-	Packages Packages
-	Feed     Feed
-	Secrets  Secrets
-	Check    func(context.Context, domain.PrivateCloud) (domain.Report, error) // tests the logins, within 50 s
-	Sealer   Sealer
-	Audit    audit.Writer
-	Logger   *slog.Logger
-	Now      func() time.Time
-	NewID    func() string // UUIDv7
+	Store      Store
+	Packages   Packages
+	Feed       Feed
+	Repository Repository
+	Secrets    Secrets
+	Check      func(context.Context, domain.PrivateCloud) (domain.Report, error) // tests the logins, within 50 s
+	Sealer     Sealer
+	Audit      audit.Writer
+	Logger     *slog.Logger
+	Now        func() time.Time
+	NewID      func() string // UUIDv7
 
 	// Who may come in. URL is the server's, as its clients know it: https:// and no slash at the end. It is what
 	// Airlock's own tokens are issued by and for.
@@ -123,7 +122,7 @@ type Server struct {
 	routes  []route
 	issuer  *issuer.Issuer
 	tokens  *token.Verifier
-	actions []string      // of the routes, those to come included
+	actions []string      // of the routes
 	held    chan struct{} // a place for each held request
 	active  chan struct{} // a place for each request that is worked on, not held
 	public  chan struct{} // as many for those of everybody, who cannot take the places of whom we know
@@ -151,7 +150,7 @@ func New(c Config) *Server {
 	own := issuer.New(issuer.Config{URL: c.URL, Store: c.Identities, Key: c.TokenKey, Now: c.Now, NewID: c.NewID, Logger: c.Logger})
 	s := &Server{
 		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
-		cfg: c, routes: routes(), actions: slices.Clone(role.ToCome), released: make(chan struct{}),
+		cfg: c, routes: routes(), released: make(chan struct{}),
 		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive), public: make(chan struct{}, c.MaxActive),
 		pushes: make(chan struct{}, maxPushes),
 	}

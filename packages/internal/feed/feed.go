@@ -29,6 +29,8 @@ type Repository interface {
 	Content(digest string) (io.ReadSeekCloser, error)
 	// Push takes a .nupkg. The same bytes again are a success.
 	Push(ctx context.Context, nupkg io.Reader, by domain.Principal) (domain.Package, error)
+	// Import takes the .nupkg of a library.
+	Import(ctx context.Context, nupkg io.Reader, by domain.Principal) (domain.Package, error)
 }
 
 // Feed is a feed of a repository. It is safe for concurrent use, and leaves it to its caller who may use it.
@@ -68,6 +70,15 @@ func nothing() error {
 
 // Push takes the package in the body of a push: the first part of a form.
 func (f *Feed) Push(r *http.Request, by domain.Principal) (domain.Package, error) {
+	return take(r, by, f.repository.Push)
+}
+
+// Import takes the library in the body of a push, which is as of any package.
+func (f *Feed) Import(r *http.Request, by domain.Principal) (domain.Package, error) {
+	return take(r, by, f.repository.Import)
+}
+
+func take(r *http.Request, by domain.Principal, push func(context.Context, io.Reader, domain.Principal) (domain.Package, error)) (domain.Package, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "multipart/form-data" {
 		return domain.Package{}, errors.Newf(errors.InvalidRequestContent, "A push is a form with the package in its first part: multipart/form-data, as NuGet's clients send it.")
@@ -75,7 +86,7 @@ func (f *Feed) Push(r *http.Request, by domain.Principal) (domain.Package, error
 	form, err := r.MultipartReader()
 	if err == nil {
 		if part, broken := form.NextRawPart(); broken == nil {
-			return f.repository.Push(r.Context(), part, by)
+			return push(r.Context(), part, by)
 		} else {
 			err = broken
 		}

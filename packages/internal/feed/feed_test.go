@@ -45,6 +45,10 @@ func (s shelf) Content(digest string) (io.ReadSeekCloser, error) {
 	return content{bytes.NewReader([]byte(digest))}, nil
 }
 
+func (s shelf) Import(context.Context, io.Reader, domain.Principal) (domain.Package, error) {
+	panic("nobody imports here")
+}
+
 func (s shelf) Push(context.Context, io.Reader, domain.Principal) (domain.Package, error) {
 	return domain.Package{}, errors.New("nobody pushes here")
 }

@@ -40,21 +40,16 @@ var providersOnly = []string{
 // What reads nothing but lies beside what a reader sees.
 const logs = "Microsoft.AVS/privateClouds/scriptExecutions/getExecutionLogs/action"
 
-// ToCome are the actions of routes that are not there yet, so that who holds a role today holds it then.
-var ToCome = []string{
-	"Airlock/packages/approve/action", "Airlock/packages/deprecate/action",
-}
-
 // All are the roles, from the least to the most.
 var All = []Role{
 	{Reader, "Reader", "Sees everything at its scope: private clouds, script packages, script executions with their output and audit, role assignments.",
 		[]string{"*/read", logs}, providersOnly},
 	{Operator, "Operator", "Sees what a Reader sees, and runs script cmdlets: begins, ends and removes script executions.",
 		[]string{"*/read", "Microsoft.AVS/privateClouds/scriptExecutions/*"}, providersOnly},
-	{PackagePublisher, "Package publisher", "Pushes versions of script packages, and sees what has become of them.",
-		[]string{"Airlock/packages/read", "Airlock/packages/write"}, nil},
-	{PackageReviewer, "Package reviewer", "Approves and deprecates versions of script packages that somebody else has pushed.",
-		[]string{"Airlock/packages/read", "Airlock/packages/approve/action", "Airlock/packages/deprecate/action"}, nil},
+	{PackagePublisher, "Package publisher", "Pushes, imports and promotes versions of script packages, and sees what has become of them.",
+		[]string{"Airlock/packages/read", "Airlock/packages/write", "Airlock/packages/promote/action"}, nil},
+	{PackageReviewer, "Package reviewer", "Approves and rejects versions of script packages that somebody else has pushed, and deprecates versions.",
+		[]string{"Airlock/packages/read", "Airlock/packages/approve/action", "Airlock/packages/reject/action", "Airlock/packages/deprecate/action"}, nil},
 	{Owner, "Owner", "Does everything at its scope, role assignments and features included, but for what is the Provider's.",
 		[]string{"*"}, providersOnly},
 	{Provider, "Provider", "Does everything in the whole installation: private clouds with their credentials, identities, and who else is Provider.",
