@@ -40,7 +40,7 @@ type versionProperties struct {
 type findingCount struct{ Errors, Warnings, Notes int }
 
 func (c findingCount) String() string {
-	return fmt.Sprintf("%d errors, %d warnings, %d notes", c.Errors, c.Warnings, c.Notes)
+	return fmt.Sprintf("errors: %d, warnings: %d, notes: %d", c.Errors, c.Warnings, c.Notes)
 }
 
 // next is what is to be done so that a version runs.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,10 +69,11 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// remake DIR NUPKG NAME VERSION makes a directory of the Go package in a .nupkg, built as it is, with another name and version.
+// remake DIR NUPKG NAME VERSION [CMDLET] makes a directory of the Go package in a .nupkg, built as it is, with another name and
+// version, and without a cmdlet.
 func remake(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 4 {
-		ts.Fatalf("usage: remake DIR NUPKG NAME VERSION")
+	if neg || len(args) < 4 || len(args) > 5 {
+		ts.Fatalf("usage: remake DIR NUPKG NAME VERSION [CMDLET]")
 	}
 	dir := ts.MkAbs(args[0])
 	z, err := zip.OpenReader(args[1])
@@ -84,6 +86,9 @@ func remake(ts *testscript.TestScript, neg bool, args []string) {
 	m, err := manifest.Parse(data)
 	ts.Check(err)
 	m.Name, m.Version = args[2], args[3]
+	if len(args) == 5 {
+		m.Cmdlets = slices.DeleteFunc(m.Cmdlets, func(c manifest.Cmdlet) bool { return c.Name == args[4] })
+	}
 	data, err = m.Encode()
 	ts.Check(err)
 	for _, path := range m.Binaries {
@@ -105,7 +110,7 @@ func library(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	z := zip.NewWriter(f)
 	for name, text := range map[string]string{
-		args[1] + ".nuspec": "<package><metadata><id>" + args[1] + "</id><version>" + args[2] + "</version><authors>Contoso</authors><description>x</description></metadata></package>",
+		args[1] + ".nuspec": "<package xmlns=\"http://schemas.microsoft.com/packaging/2011/08/nuspec.xsd\"><metadata><id>" + args[1] + "</id><version>" + args[2] + "</version><authors>Contoso</authors><description>x</description></metadata></package>",
 		args[1] + ".psm1":   "function Get-It {}",
 	} {
 		w, err := z.Create(name)

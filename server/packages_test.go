@@ -234,7 +234,7 @@ func TestAcknowledge(t *testing.T) {
 }
 
 // put sends a form with a package to a route of the feed.
-func (f *feedEnv) put(key, route string, data []byte) *http.Response {
+func (f *feedEnv) put(key, route string, data []byte) reply {
 	f.t.Helper()
 	const boundary = "b"
 	body := "--b\r\nContent-Type: application/octet-stream\r\n\r\n" + string(data) + "\r\n--b--\r\n"
@@ -248,8 +248,12 @@ func (f *feedEnv) put(key, route string, data []byte) *http.Response {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	resp.Body.Close()
-	return resp
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return reply{resp, text}
 }
 
 // A library comes in by a route of its own, by whom may push, and is approved with what needs it.
@@ -262,7 +266,7 @@ func TestImportRoute(t *testing.T) {
 	}
 	for range 2 {
 		if resp := f.put(vendor, "import", file); resp.StatusCode != 201 || resp.Header.Get("Location") != ownPackages+"/Contoso.Ground@1.0.0" {
-			t.Fatalf("an import: %s %v", resp.Status, resp.Header)
+			t.Fatalf("an import: %s %v %s", resp.Status, resp.Header, resp.body)
 		}
 	}
 	if resp := f.put(vendor, "import", nupkg(t, "Contoso.Mover", "1.0.0", "")); resp.StatusCode != 400 {
@@ -288,7 +292,7 @@ func library(t *testing.T, id, version string) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for _, file := range [][2]string{
-		{id + ".nuspec", "<package><metadata><id>" + id + "</id><version>" + version + "</version><authors>x</authors><description>x</description></metadata></package>"},
+		{id + ".nuspec", "<package xmlns=\"http://schemas.microsoft.com/packaging/2011/08/nuspec.xsd\"><metadata><id>" + id + "</id><version>" + version + "</version><authors>x</authors><description>x</description></metadata></package>"},
 		{id + ".psm1", "function Get-It {}"},
 	} {
 		w, err := z.Create(file[0])
