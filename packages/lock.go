@@ -54,7 +54,7 @@ type need struct {
 }
 
 func (n need) String() string {
-	text := fmt.Sprintf("%s needs %s %s", n.by.chain(), n.id, n.wants.text)
+	text := fmt.Sprintf("%s needs %s %s", n.by, n.id, n.wants.text)
 	return strings.TrimSuffix(text, " ")
 }
 
@@ -64,12 +64,14 @@ type node struct {
 	by *node
 }
 
-// chain is the way to the node: A@1.0.0 → B@2.0.0.
-func (n *node) chain() string {
-	if n.by == nil {
-		return n.Ref()
+// String is the way to the node: A@1.0.0 → B@2.0.0.
+func (n *node) String() string {
+	var way []string
+	for at := n; at != nil; at = at.by {
+		way = append(way, at.Ref())
 	}
-	return n.by.chain() + " → " + n.Ref()
+	slices.Reverse(way)
+	return strings.Join(way, " → ")
 }
 
 // maxSteps bounds the search for versions that fit together, and maxLock what it finds.
@@ -126,7 +128,7 @@ func needsOf(n *node) ([]need, error) {
 	for _, d := range n.Spec.Dependencies {
 		wants, err := parseRange(d.Range)
 		if err != nil {
-			return nil, fmt.Errorf("%s needs %s: %w", n.chain(), d.ID, err)
+			return nil, fmt.Errorf("%s needs %s: %w", n, d.ID, err)
 		}
 		needs = append(needs, need{n, d.ID, wants})
 	}
@@ -138,9 +140,9 @@ func (s *solver) solve(needs []need) (bool, error) {
 	if len(needs) == 0 {
 		return true, nil
 	}
-	if s.steps++; s.steps > maxSteps || len(s.chosen) > maxLock {
-		s.remember(fmt.Errorf("the dependencies of %s are too many to be resolved", s.root.Ref()))
-		return false, contradiction{s.first}
+	// Each need takes a step at least, so that more needs than steps are left cannot be met; and each level keeps its own.
+	if s.steps++; s.steps+len(needs)-1 > maxSteps || len(s.chosen) > maxLock {
+		return false, contradiction{cmp.Or(s.first, fmt.Errorf("the dependencies of %s are too many to be resolved", s.root.Ref()))}
 	}
 	next, rest := needs[0], needs[1:]
 	key := strings.ToLower(next.id)
@@ -151,7 +153,7 @@ func (s *solver) solve(needs []need) (bool, error) {
 	}
 	if have, ok := s.chosen[key]; ok {
 		if !next.wants.contains(have.version) || !s.usable(have.held, next.wants) {
-			return s.fails("%s, but %s needs another version of it and has got %s", next, have.by.chain(), have.Version)
+			return s.fails("%s, but %s needs another version of it and has got %s", next, have.by, have.Version)
 		}
 		return s.solve(rest)
 	}
@@ -196,16 +198,12 @@ func remark(h held) string {
 	return ""
 }
 
-// fails remembers a contradiction.
+// fails remembers the first contradiction. To write a chain down takes long where it is, so of the others none is.
 func (s *solver) fails(format string, args ...any) (bool, error) {
-	s.remember(fmt.Errorf(format, args...))
-	return false, nil
-}
-
-func (s *solver) remember(err error) {
 	if s.first == nil {
-		s.first = err
+		s.first = fmt.Errorf(format, args...)
 	}
+	return false, nil
 }
 
 // usable says whether the root may depend on a version by a range. Versions with a label need a range that has one too,
