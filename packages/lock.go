@@ -95,7 +95,7 @@ type solver struct {
 
 // lock finds the versions that p runs with, by name. The error says what is missing or contradicts itself, with the
 // chain that leads there, and is a contradiction then.
-func (r *Repository) lock(ctx context.Context, p domain.Package) ([]domain.PackageRef, error) {
+func (r *Repository) lock(ctx context.Context, p domain.Package) ([]held, error) {
 	v, err := parseVersion(p.Version)
 	if err != nil {
 		return nil, err
@@ -112,12 +112,20 @@ func (r *Repository) lock(ctx context.Context, p domain.Package) ([]domain.Packa
 	if !found {
 		return nil, contradiction{s.first}
 	}
-	var pins []domain.PackageRef
+	var needed []held
 	for _, n := range s.chosen {
-		pins = append(pins, n.Pin())
+		needed = append(needed, n.held)
 	}
-	slices.SortFunc(pins, func(a, b domain.PackageRef) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
-	return pins, nil
+	slices.SortFunc(needed, func(a, b held) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+	return needed, nil
+}
+
+// pins are versions as a lock has them.
+func pins(needed []held) (lock []domain.PackageRef) {
+	for _, h := range needed {
+		lock = append(lock, h.Pin())
+	}
+	return lock
 }
 
 // contradiction is the error of dependencies that cannot be met.

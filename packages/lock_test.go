@@ -3,6 +3,9 @@ package packages_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,7 +97,7 @@ func TestLocks(t *testing.T) {
 				if len(p.Lock) > 0 {
 					t.Errorf("before its approval it has the lock %s", locked(p))
 				}
-				p, err = b.Approve(t.Context(), p.Ref(), domain.Principal{ID: "entra:carl"}, nil)
+				p, err = b.accept(p.Ref(), domain.Principal{ID: "entra:carl"})
 			}
 			switch {
 			case err == nil && locked(p) != c.want:
@@ -191,6 +194,45 @@ func TestLocksAndReviews(t *testing.T) {
 	}
 	if got, err := b.Push(ctx, bytes.NewReader(data), anna); err != nil || locked(got) != "M@1.0.0" {
 		t.Errorf("%s, %v", locked(got), err)
+	}
+}
+
+// Libraries that nobody has reviewed are approved by who has seen which they are: not what is imported while he looks, and not
+// what a server is started with and happens to need.
+func TestLibrariesAreNotApprovedUnseen(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx := t.Context()
+	b.bring("L", "1.0.0")
+	p := b.submit("P", "1.0.0", "L")
+	refusal := says(b.Approve(ctx, p.Ref(), bert, nil))
+	m := librariesID.FindStringSubmatch(refusal)
+	if m == nil || !strings.HasPrefix(refusal, "InvalidRequest: ") || !strings.Contains(refusal, "approved by itself: L@1.0.0.") {
+		t.Fatal(refusal)
+	}
+	evil := b.bring("L", "1.0.1")
+	if got := says(b.Approve(ctx, p.Ref(), bert, m[1:])); !strings.Contains(got, "InvalidRequest") || !strings.Contains(got, "L@1.0.1") {
+		t.Errorf("with another library than was looked at: %s", got)
+	}
+	path := filepath.Join(t.TempDir(), "Q.1.0.0.nupkg")
+	if err := os.WriteFile(path, withNeeds(t, "Q", "1.0.0", "L"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := says(b.PushPath(ctx, path)); !strings.Contains(got, "L@1.0.1") {
+		t.Errorf("started with what needs an unreviewed library: %s", got)
+	}
+	if l, err := b.Version(ctx, evil.Ref()); err != nil || l.Review.State != domain.Submitted {
+		t.Errorf("%+v, %v", l.Review, err)
+	}
+	if _, err := b.Reject(ctx, evil.Ref(), bert, "Whose is it?"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.Approve(ctx, p.Ref(), bert, m[1:]); err != nil || locked(got) != "L@1.0.0" || !slices.Equal(got.Review.Acknowledged, m[1:]) {
+		t.Errorf("%s, %v, %v", locked(got), got.Review.Acknowledged, err)
+	}
+	b.approve(b.submit("P", "1.1.0", "L")) // once approved there is nothing to acknowledge
+	if got, err := b.PushPath(ctx, path); err != nil || got.Review.State != domain.Approved {
+		t.Errorf("%s", says(got, err))
 	}
 }
 

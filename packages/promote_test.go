@@ -131,6 +131,26 @@ func TestWhatAPromotionIsBoundTo(t *testing.T) {
 	}
 }
 
+// A version of a package does not get round its review, nor round its previews, as a library that another approval brings in.
+func TestNoLibraryUnderAPackagesName(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx := t.Context()
+	for _, p := range []domain.Package{b.approve(b.submit("X", "1.0.0")), b.submit("Y", "1.0.0")} {
+		got := says(b.Import(ctx, bytes.NewReader(library(t, p.Name, "99.0.0")), anna))
+		if !strings.Contains(got, "Conflict: "+p.Name+" is a script package") {
+			t.Error(got)
+		}
+	}
+	if q := b.approve(b.submit("Q", "1.0.0", "X 1.0")); locked(q) != "X@1.0.0" {
+		t.Errorf("the lock is %s", locked(q))
+	}
+	if _, err := b.Reject(ctx, "Y@1.0.0", bert, "A mistake."); err != nil {
+		t.Fatal(err)
+	}
+	b.bring("Y", "1.0.1") // the name was taken by mistake
+}
+
 // A preview and other content without the label are pushed at the same time: one of them comes too late.
 func TestPromotionAtOnce(t *testing.T) {
 	t.Parallel()
@@ -186,11 +206,11 @@ func TestPromote(t *testing.T) {
 		t.Errorf("the same again: %+v, %v", again, err)
 	}
 	for _, by := range []domain.Principal{anna, bert} {
-		if _, err := b.Approve(ctx, p.Ref(), by, nil); !errors.Has(err, errors.AuthorizationFailed) {
+		if _, err := b.accept(p.Ref(), by); !errors.Has(err, errors.AuthorizationFailed) {
 			t.Errorf("%s approves it: %v", by.ID, err)
 		}
 	}
-	if _, err := b.Approve(ctx, p.Ref(), carl, nil); err != nil {
+	if _, err := b.accept(p.Ref(), carl); err != nil {
 		t.Error(err)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "content", p.Digest+".nupkg"))

@@ -155,7 +155,8 @@ func (r *Repository) push(ctx context.Context, nupkgFile io.Reader, by domain.Pr
 }
 
 // siblings are the other versions with the numbers of p, whatever their labels, the highest first; there says that p is
-// there itself. With other content it is a Conflict.
+// there itself. With other content it is a Conflict, and so is a library under the name of a package, whose versions have
+// a review each.
 func (r *Repository) siblings(ctx context.Context, p domain.Package) (siblings []held, there bool, err error) {
 	v, err := parseVersion(p.Version)
 	if err != nil {
@@ -167,6 +168,8 @@ func (r *Repository) siblings(ctx context.Context, p domain.Package) (siblings [
 	}
 	for _, h := range versions {
 		switch {
+		case p.Library && !h.Library && h.Review.State != domain.Rejected && h.Digest != p.Digest:
+			return nil, false, errors.Newf(errors.Conflict, "%s is a script package, so that no library can have its name: push its versions instead of importing them.", h.Name)
 		case h.version.numbers != v.numbers:
 		case h.version.compare(v) != 0:
 			siblings = append(siblings, h)
@@ -192,7 +195,8 @@ func (r *Repository) judge(ctx context.Context, p *domain.Package, archive *nupk
 	if !isDev(*p) {
 		return nil
 	}
-	p.Lock, err = r.lock(ctx, *p)
+	needed, err := r.lock(ctx, *p)
+	p.Lock = pins(needed)
 	var c contradiction
 	if errors.As(err, &c) {
 		return invalid(err)

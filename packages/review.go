@@ -2,6 +2,9 @@ package packages
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +20,9 @@ func isDev(p domain.Package) bool {
 }
 
 // Approve lets executions use the version that ref (Name@1.2.3) means, with the versions that it is found to depend on now.
-// by is somebody other than who pushed it, by whatever login. Each rule whose errors were found is acknowledged by its id.
+// by is somebody other than who pushed it, by whatever login. Each rule whose errors were found is acknowledged by its id, and
+// the libraries that nobody has reviewed, which are approved with it, all together by an id of their content: what is
+// imported after the reviewer has looked is not approved unseen.
 //
 // The error is InvalidRequest where acknowledged is not what was found, Conflict where what it depends on is missing or
 // contradicts itself, and says the chain, or where somebody has decided already, and AuthorizationFailed for who pushed it.
@@ -30,22 +35,10 @@ func (r *Repository) Approve(ctx context.Context, ref string, by domain.Principa
 }
 
 func (r *Repository) approve(ctx context.Context, p domain.Package, by domain.Principal, acknowledged []string) (domain.Package, error) {
-	found := p.Errors()
-	acknowledged = slices.Compact(slices.Sorted(slices.Values(acknowledged)))
-	for _, rule := range acknowledged {
-		if !slices.Contains(found, rule) {
-			return domain.Package{}, errors.Newf(errors.InvalidRequest, "No error of the rule %.60q was found in %s: acknowledge %s.", rule, p.Ref(), rules(found))
-		}
-	}
-	if len(acknowledged) < len(found) {
-		missing := slices.DeleteFunc(slices.Clone(found), func(rule string) bool { return slices.Contains(acknowledged, rule) })
-		return domain.Package{}, errors.Newf(errors.InvalidRequest,
-			"%s has errors that must be acknowledged to approve it: look at what was found, then acknowledge %s, or reject it.", p.Ref(), rules(missing))
-	}
 	var lock []domain.PackageRef
+	found, what, libraries := p.Errors(), "errors", ""
 	if p.Review.State == domain.Submitted { // else the index says who was faster
-		var err error
-		lock, err = r.lock(ctx, p)
+		needed, err := r.lock(ctx, p)
 		var c contradiction
 		if errors.As(err, &c) {
 			return domain.Package{}, errors.Because(err, errors.Conflict, "%s cannot be approved with what it depends on: %v.", p.Ref(), err)
@@ -53,8 +46,41 @@ func (r *Repository) approve(ctx context.Context, p domain.Package, by domain.Pr
 		if err != nil {
 			return domain.Package{}, err
 		}
+		lock = pins(needed)
+		if id, names := unreviewed(needed); id != "" {
+			found, what = append(found, id), "errors or libraries"
+			libraries = fmt.Sprintf(" %s is for the libraries that nobody has reviewed yet and that are approved with it, unless each is approved by itself: %s.", id, names)
+		}
+	}
+	acknowledged = slices.Compact(slices.Sorted(slices.Values(acknowledged)))
+	for _, rule := range acknowledged {
+		if !slices.Contains(found, rule) {
+			return domain.Package{}, errors.Newf(errors.InvalidRequest, "No error of the rule %.60q was found in %s: acknowledge %s.%s", rule, p.Ref(), rules(found), libraries)
+		}
+	}
+	if len(acknowledged) < len(found) {
+		missing := slices.DeleteFunc(slices.Clone(found), func(rule string) bool { return slices.Contains(acknowledged, rule) })
+		return domain.Package{}, errors.Newf(errors.InvalidRequest,
+			"%s has %s that must be acknowledged to approve it: look at what was found, then acknowledge %s, or reject it.%s", p.Ref(), what, rules(missing), libraries)
 	}
 	return r.decide(ctx, p, domain.Review{State: domain.Approved, By: by, Acknowledged: acknowledged}, lock)
+}
+
+// unreviewed are the libraries among what a version needs that nobody has decided about, and an id of exactly these; "" where
+// there are none.
+func unreviewed(needed []held) (id, names string) {
+	var all []string
+	content := sha256.New()
+	for _, h := range needed {
+		if h.Library && h.Review.State == domain.Submitted {
+			all = append(all, h.Ref())
+			content.Write([]byte(h.Digest))
+		}
+	}
+	if len(all) == 0 {
+		return "", ""
+	}
+	return "libraries-" + hex.EncodeToString(content.Sum(nil))[:16], strings.Join(all, ", ")
 }
 
 func rules(ids []string) string {
