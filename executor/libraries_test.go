@@ -74,8 +74,9 @@ func TestALibraryIsGone(t *testing.T) {
 		gone  string
 		code  errors.Code
 	}{
-		"gone":     {domain.Approved, "bb", errors.ServiceUnavailable},
-		"rejected": {domain.Rejected, "", errors.PackageNotAllowed},
+		"gone":       {domain.Approved, "bb", errors.ServiceUnavailable},
+		"rejected":   {domain.Rejected, "", errors.PackageNotAllowed},
+		"unreviewed": {domain.Submitted, "", errors.PackageNotAllowed}, // of a -dev version, and the private cloud has no flag
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

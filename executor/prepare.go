@@ -65,12 +65,18 @@ func (j *job) findPackage(p *runtime.Prepared) error {
 	return nil
 }
 
-// stillAllowed reads a package that the execution resolved to when it was submitted, and refuses one that was rejected since.
+// stillAllowed reads a package that the execution resolved to when it was submitted, and refuses one that was rejected since,
+// or that nobody has reviewed where the private cloud takes no such code any more.
 func (j *job) stillAllowed(ref domain.PackageRef) (domain.Package, error) {
 	pkg, err := j.cfg.Store.PackageByDigest(j.stopping, ref.Digest)
-	if err == nil && pkg.Review.State == domain.Rejected {
+	switch {
+	case err != nil:
+	case pkg.Review.State == domain.Rejected:
 		err = errors.Newf(errors.PackageNotAllowed, "The package %s was rejected while the execution waited: %s. Submit it again with another version.",
 			pkg.Ref(), strings.TrimSuffix(pkg.Review.Reason, "."))
+	case pkg.Review.State == domain.Submitted && !j.Cloud.Dev:
+		err = errors.Newf(errors.PackageNotAllowed, "Nobody has reviewed the package %s, and the private cloud %s lost its dev flag while the execution waited. Submit it again with a version that was reviewed.",
+			pkg.Ref(), j.Cloud.ID.Name)
 	}
 	return pkg, err
 }
