@@ -7,7 +7,7 @@ import (
 
 // Open counts what clients hold open at a private cloud.
 type Open struct {
-	Sessions       int // of vCenter: SOAP and REST
+	Sessions       int // of vCenter: SOAP, REST, and its authorization service
 	SSHConnections int // logged in, on all hosts and the vCenter
 }
 

@@ -47,6 +47,7 @@ func (v *vcenter) door() http.Handler {
 	for _, p := range []string{rest.Path + "/", vapi.Path + "/"} {
 		mux.Handle(p, v.rest(sim))
 	}
+	mux.Handle(mobPath, http.MaxBytesHandler(v.browser, maxMessage))
 	mux.Handle("/folder/", v.files(http.HandlerFunc(v.service.ServeDatastore)))
 	mux.Handle("/nfc/", upload(serial(http.HandlerFunc(simulator.ServeNFC)))) // the path has the lease's secret
 	return v.requests.count(survive(mux))

@@ -165,7 +165,10 @@ func (c *Cloud) stop() error {
 }
 
 // EndSessions ends all sessions of vCenter, as its restart does. Whoever has one must log in again.
-func (c *Cloud) EndSessions() { c.vc.sessions.clear() }
+func (c *Cloud) EndSessions() {
+	c.vc.sessions.clear()
+	c.vc.browser.forget(func(string) bool { return true })
+}
 
 // Name is the name from the Config.
 func (c *Cloud) Name() string { return c.name }

@@ -40,6 +40,7 @@ type vcenter struct {
 
 	service  *simulator.Service
 	people   *people
+	browser  *browser
 	tokens   *tokens
 	sessions *sessionIDs
 	tasks    *tasks
@@ -130,6 +131,7 @@ func (v *vcenter) mount(config *tls.Config) error {
 	if v.people, err = newPeople(directory, admin, v.password); err != nil {
 		return err
 	}
+	v.browser = &browser{people: v.people, census: v.sessions.census, nonces: map[string]string{}}
 	manager.ValidLogin = v.people.validLogin
 	if err := newRoles(vc, vpx.RootFolder.Self); err != nil {
 		return err

@@ -41,6 +41,9 @@ func requestType(s Service, method string) reflect.Type {
 	if s == Vim && method == "ExecuteSoap" {
 		return reflect.TypeFor[executeSoap]()
 	}
+	if s == MOB {
+		return formTypes[method]
+	}
 	name := method
 	if s != Vim {
 		name = string(s) + ":" + method

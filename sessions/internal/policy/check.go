@@ -18,6 +18,7 @@ var checks = map[string]check{
 	"role":   {true, changesRole},
 	"rights": {true, changesRights},
 	"esxcli": {false, notESXCLI},
+	"global": {true, changesGlobalRights},
 }
 
 // system are the privileges that each role has, whoever made it.

@@ -270,7 +270,7 @@ func (b *builder) pathGlobs(at string, patterns []string) (all matchers) {
 func (b *builder) methods(at string, patterns []string) (all matchers) {
 	for i, pattern := range patterns {
 		service, _, _ := strings.Cut(pattern, "/")
-		if !soapPattern.MatchString(pattern) || service != "*" && !Service(service).SOAP() {
+		if !soapPattern.MatchString(pattern) || service != "*" && !Service(service).SOAP() && Service(service) != MOB {
 			b.wrong(fmt.Sprintf("%s[%d]", at, i), "is service/Method, the service one of %s, not %.60q",
 				join(slices.Sorted(maps.Keys(namespaces))), pattern)
 		}
@@ -291,7 +291,7 @@ func (b *builder) requests(at string, patterns []string) (all []request) {
 }
 
 // services are those that a path can have.
-var services = append(slices.Sorted(maps.Keys(namespaces)), Public, REST, API, Content)
+var services = append(slices.Sorted(maps.Keys(namespaces)), Public, REST, API, Content, MOB)
 
 func join[T ~string](all []T) string {
 	var b []string

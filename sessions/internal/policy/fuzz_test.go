@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"bytes"
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,6 +72,26 @@ func FuzzWrittenAnew(f *testing.F) {
 				t.Errorf("written once more it differs: %v\n%s\n%s", err, anew, once)
 			}
 			p.Arguments(s, scanned.Method, args, policy.Facts{User: "scripting@vsphere.local"}) // panics nowhere
+		}
+	})
+}
+
+// FuzzForm: a form that is read is written so that it reads the same again.
+func FuzzForm(f *testing.F) {
+	grant := "<permissions><principal><name>a</name><group>false</group></principal><roles>-1</roles><propagate>true</propagate></permissions>"
+	f.Add("AddGlobalAccessControlList", []byte(url.Values{"vmware-session-nonce": {"n"}, "permissions": {grant}}.Encode()))
+	f.Add("RemoveGlobalAccess", []byte("vmware-session-nonce=n&principals=%3Cprincipals%3E%3Cname%3Ea%3C%2Fname%3E%3C%2Fprincipals%3E"))
+	f.Fuzz(func(t *testing.T, method string, body []byte) {
+		if method != "AddGlobalAccessControlList" && method != "RemoveGlobalAccess" {
+			t.Skip()
+		}
+		args, anew, err := policy.DecodeForm(method, body)
+		if err != nil {
+			return
+		}
+		again, twice, err := policy.DecodeForm(method, anew)
+		if err != nil || !cmp.Equal(args, again) || !bytes.Equal(anew, twice) {
+			t.Errorf("%q is read as %+v, written as %q, and then read as %+v, %v", body, args, anew, again, err)
 		}
 	})
 }

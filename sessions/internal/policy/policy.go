@@ -38,6 +38,7 @@ const (
 	REST    Service = "rest"    // vAPI, answers wrapped
 	API     Service = "api"     // vAPI since 7.0, answers bare
 	Content Service = "content" // files of datastores, leases and libraries
+	MOB     Service = "mob"     // forms of the authorization service, see mob.go
 )
 
 // namespaces are those of the services that speak SOAP.

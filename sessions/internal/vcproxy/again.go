@@ -122,5 +122,9 @@ func (l *logins) renew(ctx context.Context, s sessions) (forgotten bool) {
 		l.sso.Forget(func(v *ssoLogin) bool { return v == s.sso })
 		forgotten = true
 	}
+	if s.mob != nil && s.mob.dropped(ctx) {
+		l.mob.Forget(func(v *mobLogin) bool { return v == s.mob })
+		forgotten = true
+	}
 	return forgotten
 }

@@ -24,24 +24,15 @@ func refused(what string, no *policy.Refusal) *refusal {
 	return &refusal{no.Rule, status, fmt.Sprintf("Airlock refuses %s: it does not let scripts %s.", what, no.Says)}
 }
 
-// judgeArguments judges a SOAP call by its arguments, and puts into its place what was judged. What needs to know the
-// vCenter's roles and permissions goes on alone, so that none is judged by what another one is about to change.
+// judgeArguments judges a SOAP call by its arguments, and puts into its place what was judged.
 func (p *proxy) judgeArguments(ctx context.Context, s policy.Service, j *judged, need policy.Need) *refusal {
 	args, err := policy.Decode(s, j.Method, j.body)
 	if err != nil {
 		return unreadable(err)
 	}
-	facts := policy.Facts{User: p.c.User}
-	if need.Facts {
-		if err := p.alone.Acquire(ctx, 1); err != nil {
-			return &refusal{"", http.StatusServiceUnavailable, "The execution has ended."}
-		}
-		j.alone = true
-		if facts.Roles, facts.Permissions, err = p.roles(ctx); err != nil {
-			p.c.Log.WarnContext(ctx, "roles of the vCenter", slog.String("host", p.c.Host), slog.Any("error", err))
-			return &refusal{"", http.StatusServiceUnavailable, fmt.Sprintf(
-				"Airlock could not ask the vCenter %s for its roles, by which %s is judged; try again.", p.c.Host, j.Method)}
-		}
+	facts, no := p.facts(ctx, j, need)
+	if no != nil {
+		return no
 	}
 	if no := p.c.Policy.Arguments(s, j.Method, args, facts); no != nil {
 		return refused(j.Method, no)
@@ -66,6 +57,26 @@ func (p *proxy) judgeArguments(ctx context.Context, s policy.Service, j *judged,
 	}
 	j.Call, j.body, j.tokens.envelope = call, body, call.Sessions
 	return nil
+}
+
+// facts are what the rules go by that a call needs. What needs to know the vCenter's roles and permissions goes on alone,
+// so that none is judged by what another one is about to change.
+func (p *proxy) facts(ctx context.Context, j *judged, need policy.Need) (policy.Facts, *refusal) {
+	facts := policy.Facts{User: p.c.User}
+	if !need.Facts {
+		return facts, nil
+	}
+	if err := p.alone.Acquire(ctx, 1); err != nil {
+		return facts, &refusal{"", http.StatusServiceUnavailable, "The execution has ended."}
+	}
+	j.alone = true
+	var err error
+	if facts.Roles, facts.Permissions, err = p.roles(ctx); err != nil {
+		p.c.Log.WarnContext(ctx, "roles of the vCenter", slog.String("host", p.c.Host), slog.Any("error", err))
+		return facts, &refusal{"", http.StatusServiceUnavailable, fmt.Sprintf(
+			"Airlock could not ask the vCenter %s for its roles, by which %s is judged; try again.", p.c.Host, j.Method)}
+	}
+	return facts, nil
 }
 
 func unreadable(err error) *refusal {

@@ -45,6 +45,7 @@ type logins struct {
 	vim  *lazy.Value[*vimLogin]
 	rest *lazy.Value[*restLogin]
 	sso  *lazy.Value[*ssoLogin]
+	mob  *lazy.Value[*mobLogin]
 }
 
 type (
@@ -57,6 +58,7 @@ type sessions struct {
 	vim  *vimLogin
 	rest *restLogin
 	sso  *ssoLogin
+	mob  *mobLogin
 }
 
 // use gets the sessions for what a call carries.
@@ -65,6 +67,9 @@ func (l *logins) use(ctx context.Context, s service, c carried) (used sessions, 
 		used.sso, err = l.sso.Get(ctx)
 	} else if c.soapCookie || len(c.envelope) > 0 {
 		used.vim, err = l.vim.Get(ctx)
+	}
+	if err == nil && c.mob {
+		used.mob, err = l.mob.Get(ctx)
 	}
 	if err == nil && (c.restCookie || c.restHeader) {
 		used.rest, err = l.rest.Get(ctx)
@@ -117,6 +122,7 @@ func newLogins(ctx context.Context, c Config) *logins {
 	l.vim = lazy.New(ctx, loginGrace, audited(l, "vcenter/login", l.loginVim))
 	l.rest = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-rest", l.loginREST))
 	l.sso = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-sso", l.loginSSO))
+	l.mob = lazy.New(ctx, loginGrace, audited(l, "vcenter/login-mob", l.loginMOB))
 	return l
 }
 
@@ -242,6 +248,7 @@ func (l *logins) keep(ctx context.Context) {
 	made.vim, _ = l.vim.Made()
 	made.rest, _ = l.rest.Made()
 	made.sso, _ = l.sso.Made()
+	made.mob, _ = l.mob.Made()
 	l.renew(ctx, made)
 }
 
@@ -268,6 +275,9 @@ func (l *logins) end() {
 	var logouts sync.WaitGroup
 	if v, made := l.sso.Made(); made {
 		logouts.Go(func() { l.logout(ctx, "vcenter/logout-sso", v.Logout) })
+	}
+	if v, made := l.mob.Made(); made {
+		logouts.Go(func() { l.logout(ctx, "vcenter/logout-mob", v.logout) })
 	}
 	if v, made := l.rest.Made(); made {
 		logouts.Go(func() { l.logout(ctx, "vcenter/logout-rest", v.Logout) })

@@ -34,12 +34,12 @@ type refusal struct {
 
 // carried says where a request carries the token.
 type carried struct {
-	soapCookie, restCookie, restHeader bool
-	envelope                           []envelope.Span
+	soapCookie, restCookie, restHeader, mob bool
+	envelope                                []envelope.Span
 }
 
 func (c carried) any() bool {
-	return c.soapCookie || c.restCookie || c.restHeader || len(c.envelope) > 0
+	return c.soapCookie || c.restCookie || c.restHeader || c.mob || len(c.envelope) > 0
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -101,6 +101,9 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (servic
 	}
 	if closed != nil {
 		return s, refused(r.Method+" "+shown(r.URL.Path), closed)
+	}
+	if s == mob {
+		return s, p.judgeMOB(w, r, j)
 	}
 	if s == soap || s == sso {
 		if no := p.readCall(w, r, j); no != nil {
@@ -249,6 +252,9 @@ func (p *proxy) authorize(r *http.Request, s service, j *judged) *refusal {
 	if j.tokens.restHeader {
 		r.Header.Set(restSession, used.rest.SessionID())
 	}
+	if used.mob != nil {
+		cookie = append(cookie, used.mob.cookies)
+	}
 	if len(cookie) > 0 {
 		r.Header.Set("Cookie", strings.Join(cookie, "; "))
 	}
@@ -258,8 +264,9 @@ func (p *proxy) authorize(r *http.Request, s service, j *judged) *refusal {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	r.Body, _ = r.GetBody()
 	r.ContentLength, r.TransferEncoding, r.Trailer = int64(len(body)), nil, nil
-	if s == soap || s == sso {
-		r.Header.Set("Content-Type", "text/xml; charset=utf-8") // a second one could say another thing
+	kind := map[service]string{soap: "text/xml; charset=utf-8", sso: "text/xml; charset=utf-8", mob: formType}[s]
+	if kind != "" {
+		r.Header.Set("Content-Type", kind) // a second one could say another thing
 		r.Header.Del("Content-Encoding")
 	}
 	return nil

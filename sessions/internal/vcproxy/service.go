@@ -13,6 +13,7 @@ const (
 	rest                   // vAPI, answers wrapped
 	api                    // vAPI since 7.0, answers bare
 	content                // files of datastores, leases and libraries
+	mob                    // forms of the authorization service
 )
 
 // serviceOf is how the broker reads requests to a service.
@@ -23,7 +24,7 @@ func serviceOf(s policy.Service) service {
 	case s.SOAP():
 		return soap
 	}
-	return map[policy.Service]service{policy.Public: public, policy.REST: rest, policy.API: api, policy.Content: content}[s]
+	return map[policy.Service]service{policy.Public: public, policy.REST: rest, policy.API: api, policy.Content: content, policy.MOB: mob}[s]
 }
 
 // Rules by which calls are refused that are no rule of the policy's.
