@@ -58,7 +58,15 @@ func (s *Server) readFeedIndex(a *answer, r *request) error {
 	return s.readFeedAt(a, r, strings.TrimPrefix(feedIndex, ofFeed+"/"))
 }
 
-func (s *Server) readFeed(a *answer, r *request) error { return s.readFeedAt(a, r, r.vars["path"]) }
+func (s *Server) readFeed(a *answer, r *request) error {
+	select {
+	case s.reads <- struct{}{}:
+		defer func() { <-s.reads }()
+	default:
+		return errors.Newf(errors.TooManyRequests, "The server gives out %d packages, the most it does at once; try again in a moment.", cap(s.reads))
+	}
+	return s.readFeedAt(a, r, r.vars["path"])
+}
 
 func (s *Server) readFeedAt(a *answer, r *request, path string) error {
 	return s.cfg.Feed.Read(a, r.Request, "https://"+r.Host+ofFeed, path)

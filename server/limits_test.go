@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,4 +182,42 @@ func TestSlowStrangersTakeNoPlaces(t *testing.T) {
 	e.do("GET", cloudPath, "").want(t, 200, "")
 	e.form("/adfs/oauth2/token", form).want(t, 200, "")
 	e.form("/adfs/oauth2/token", form+strings.Repeat("&", 16<<10)).want(t, 413, errors.RequestEntityTooLarge)
+}
+
+// slowFeed is a feed whose readers take what they asked for when they are told to.
+type slowFeed struct {
+	server.Feed
+	reading chan struct{}
+	free    chan struct{}
+}
+
+func (f slowFeed) Read(w http.ResponseWriter, _ *http.Request, _, _ string) error {
+	f.reading <- struct{}{}
+	<-f.free
+	_, err := io.WriteString(w, "all of it")
+	return err
+}
+
+// Whoever downloads packages slowly takes no more than half of the places: the rest of the API goes on.
+func TestSlowDownloadsTakeHalfThePlaces(t *testing.T) {
+	t.Parallel()
+	slow := slowFeed{reading: make(chan struct{}, 2), free: make(chan struct{})}
+	e := start(t, func(c *server.Config) { c.MaxActive, c.Feed = 2, slow })
+	free := sync.OnceFunc(func() { close(slow.free) })
+	t.Cleanup(free)
+	const path = "/nuget/v3/packages/p/1.0.0/p.1.0.0.nupkg"
+	var download reply
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		download = e.do("GET", path, "")
+	}()
+	<-slow.reading
+	e.do("GET", path, "").want(t, 429, errors.TooManyRequests)
+	e.do("GET", cloudPath, "").want(t, 200, "")
+	free()
+	<-done
+	if download.want(t, 200, ""); string(download.body) != "all of it" {
+		t.Errorf("the download is %q", download.body)
+	}
 }

@@ -126,6 +126,7 @@ type Server struct {
 	held    chan struct{} // a place for each held request
 	active  chan struct{} // a place for each request that is worked on, not held
 	public  chan struct{} // as many for those of everybody, who cannot take the places of whom we know
+	reads   chan struct{} // a place for each request that reads the feed, half of the active ones: downloads may take long
 	pushes  chan struct{} // a place for each package that comes in
 
 	// registering is held by who changes or removes a private cloud or a credential of its own: the cloud lies in the
@@ -152,7 +153,7 @@ func New(c Config) *Server {
 		issuer: own, tokens: token.New(token.Config{Issuers: c.Issuers, Own: own, Identities: c.Identities, Now: c.Now, Logger: c.Logger}),
 		cfg: c, routes: routes(), released: make(chan struct{}),
 		held: make(chan struct{}, c.MaxHeld), active: make(chan struct{}, c.MaxActive), public: make(chan struct{}, c.MaxActive),
-		pushes: make(chan struct{}, maxPushes),
+		reads: make(chan struct{}, max(c.MaxActive/2, 1)), pushes: make(chan struct{}, maxPushes),
 	}
 	for _, r := range s.routes {
 		s.actions = append(s.actions, r.action)
