@@ -70,6 +70,7 @@ func TestModules(t *testing.T) {
 		"the version":                  {"'1.0.0'", `"1.0"`, true},
 		"a signature at the end":       {"\t}\n}\n", "\t}\n}\n\n# SIG # Begin signature block\n# MIIx\n# SIG # End signature block\n", true},
 		"code after the end":           {"\t}\n}\n", "\t}\n}\n; @{}\n", false},
+		"code after a comment's end":   {"\t}\n}\n", "\t}\n}\n# SIG #\r@{ RootModule = 'Other.psm1' }\n", false},
 		"a command as the label":       {"'preview'", "$(Get-It)", false},
 		"a variable in the label":      {"'preview'", `"$x"`, false},
 		"a command after the label":    {"'preview'", "''; Tags = @()", false},

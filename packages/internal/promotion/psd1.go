@@ -21,14 +21,15 @@ type moduleFields struct {
 var (
 	moduleVersion = regexp.MustCompile(`^['"][0-9.]+['"]$`)
 	prerelease    = regexp.MustCompile(`^['"]-?[0-9A-Za-z.]*['"]$`)
-	// otherQuotes are characters that PowerShell takes for quotes too (about_Quoting_Rules), and which are not read here.
-	otherQuotes = regexp.MustCompile(`[\x{2018}-\x{201E}\x00]`)
+	// other are characters that PowerShell takes for quotes too (about_Quoting_Rules), or for the end of a line and so of a
+	// comment (a CR by itself), and which are not read here.
+	other = regexp.MustCompile(`[\x{2018}-\x{201E}\x00]|\r(?:[^\n]|$)`)
 )
 
 // readModule finds the version fields of a module's manifest (about_Module_Manifests): a hash literal of constants. What
 // is written in another way than usual is not found, and then not taken for a version field.
 func readModule(data []byte) (f moduleFields) {
-	if otherQuotes.Match(data) {
+	if other.Match(data) {
 		return f
 	}
 	tokens := scan(data)
