@@ -25,12 +25,16 @@ const maxFile = 4 << 20
 
 // Differs says how b is not the same as a but for version fields; nil where it is.
 func Differs(a, b *nupkg.Archive) error {
-	names := b.Files()
-	if missing := slices.DeleteFunc(a.Files(), func(name string) bool { return slices.Contains(names, name) }); len(missing) > 0 {
-		return fmt.Errorf("%s is missing", missing[0])
+	before, names := a.Files(), b.Files() // both in order
+	for _, name := range before {
+		if _, there := slices.BinarySearch(names, name); !there {
+			return fmt.Errorf("%s is missing", name)
+		}
 	}
-	if more := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(a.Files(), name) }); len(more) > 0 {
-		return fmt.Errorf("%s is new", more[0])
+	for _, name := range names {
+		if _, there := slices.BinarySearch(before, name); !there {
+			return fmt.Errorf("%s is new", name)
+		}
 	}
 	_, specA, errA := a.ReadNuspec()
 	_, specB, errB := b.ReadNuspec()
