@@ -22,8 +22,6 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/odvcencio/gotreesitter v0.49.0
-
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
