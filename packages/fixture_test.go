@@ -130,7 +130,13 @@ func repositoryIn(t *testing.T, dir string) (*packages.Repository, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Layouts are read-only directories, which the removal of the test's directory cannot enter unless as root.
+	unlock(t, dir)
+	return r, dir
+}
+
+// unlock opens layouts at the test's end: they are read-only directories, which the removal of the test's directory cannot enter
+// unless as root.
+func unlock(t *testing.T, dir string) {
 	t.Cleanup(func() {
 		_ = filepath.WalkDir(dir, func(p string, e os.DirEntry, _ error) error {
 			if e != nil && e.IsDir() {
@@ -139,7 +145,6 @@ func repositoryIn(t *testing.T, dir string) (*packages.Repository, string) {
 			return nil
 		})
 	})
-	return r, dir
 }
 
 // linked makes a .nupkg whose program is a symbolic link.

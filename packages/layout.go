@@ -124,6 +124,9 @@ func (r *Repository) placeLayout(ctx context.Context, archive *nupkg.Archive, p 
 	if archive.Verify(ctx, dir, programs(p.Manifest)) == nil {
 		return nil
 	}
+	if err := ctx.Err(); err != nil { // then nothing is known of the one that is there, which executions may be using
+		return err
+	}
 	if err := removeTree(dir); err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package packages_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/store"
 	"github.com/airlock-run/airlock/packages"
 	"github.com/airlock-run/airlock/sdk/manifest"
@@ -100,4 +102,60 @@ func BenchmarkLayout(b *testing.B) {
 			}
 		}
 	})
+}
+
+// leaving is an index whose caller is gone after so many questions.
+type leaving struct {
+	packages.Index
+	after int
+	leave context.CancelFunc
+}
+
+func (l *leaving) Packages(ctx context.Context, name string) ([]domain.Package, error) {
+	all, err := l.Index.Packages(ctx, name)
+	if l.after--; l.after == 0 {
+		l.leave()
+	}
+	return all, err
+}
+
+// Who pushes again what is there, and is gone before the end, takes no files away from executions that run.
+func TestAPushThatIsGivenUpLeavesTheLayout(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	index := &leaving{Index: indexIn(t, dir)}
+	unlock(t, dir)
+	r, err := packages.Open(filepath.Join(dir, "packages"), index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := withNeeds(t, "P", "1.0.0")
+	p, err := r.Push(t.Context(), bytes.NewReader(data), anna)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := r.Layout(t.Context(), p.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after := 1; ; after++ {
+		ctx, leave := context.WithCancel(t.Context())
+		index.after, index.leave = after, leave
+		_, err := r.Push(ctx, bytes.NewReader(data), anna)
+		leave()
+		if after == 1 && err == nil {
+			t.Error("a push that is given up is a success")
+		}
+		now, statErr := os.Stat(path)
+		if statErr != nil || !os.SameFile(before, now) {
+			t.Fatalf("given up after question %d, the layout is another: %v", after, statErr)
+		}
+		if index.after > 0 { // so many are not asked
+			break
+		}
+	}
 }
