@@ -64,10 +64,13 @@ type node struct {
 	by *node
 }
 
-// String is the way to the node: A@1.0.0 → B@2.0.0.
+// String is the way to the node: A@1.0.0 → B@2.0.0. At the beginning of what is fetched from a feed is no version.
 func (n *node) String() string {
+	if n.Name == "" {
+		return "the import"
+	}
 	var way []string
-	for at := n; at != nil; at = at.by {
+	for at := n; at != nil && at.Name != ""; at = at.by {
 		way = append(way, at.Ref())
 	}
 	slices.Reverse(way)
@@ -80,12 +83,26 @@ const (
 	maxLock  = 500
 )
 
+// shelf is where versions are looked for: the repository, or a feed.
+type shelf interface {
+	// versions are those of a package, the highest first.
+	versions(ctx context.Context, name string) ([]held, error)
+	// dependencies are what a version depends on.
+	dependencies(ctx context.Context, h held) ([]domain.Dependency, error)
+}
+
+func (r *Repository) dependencies(_ context.Context, h held) ([]domain.Dependency, error) {
+	return h.Spec.Dependencies, nil
+}
+
 // solver looks for one version of each package that something depends on, so that all that is asked of each is met. Of
 // the versions that fit it takes the highest, as PSResourceGet does when it installs, and goes back to a lower one where
 // that meets with a contradiction.
 type solver struct {
 	ctx    context.Context
-	index  Index
+	shelf  shelf
+	place  string // what the shelf is
+	none   string // what else may be said where it has no version of something
 	root   *node
 	known  map[string][]held // candidates by id in lower case, the highest first
 	chosen map[string]*node  // by id in lower case
@@ -100,17 +117,14 @@ func (r *Repository) lock(ctx context.Context, p domain.Package) ([]held, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &solver{ctx: ctx, index: r.index, root: &node{held: held{p, v}}, known: map[string][]held{}, chosen: map[string]*node{}}
-	needs, err := needsOf(s.root)
+	s := newSolver(ctx, r, &node{held: held{p, v}})
+	s.place, s.none = "the repository", ": import or push one"
+	needs, err := s.needs(s.root)
+	if err == nil {
+		err = s.find(needs)
+	}
 	if err != nil {
 		return nil, err
-	}
-	found, err := s.solve(needs)
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, contradiction{s.first}
 	}
 	var needed []held
 	for _, n := range s.chosen {
@@ -131,9 +145,26 @@ func pins(needed []held) (lock []domain.PackageRef) {
 // contradiction is the error of dependencies that cannot be met.
 type contradiction struct{ error }
 
-func needsOf(n *node) ([]need, error) {
+func newSolver(ctx context.Context, from shelf, root *node) *solver {
+	return &solver{ctx: ctx, shelf: from, root: root, known: map[string][]held{}, chosen: map[string]*node{}}
+}
+
+// find chooses versions for needs. The error is a contradiction where they cannot be met.
+func (s *solver) find(needs []need) error {
+	found, err := s.solve(needs)
+	if err == nil && !found {
+		return contradiction{s.first}
+	}
+	return err
+}
+
+func (s *solver) needs(n *node) ([]need, error) {
+	all, err := s.shelf.dependencies(s.ctx, n.held)
+	if err != nil {
+		return nil, err
+	}
 	var needs []need
-	for _, d := range n.Spec.Dependencies {
+	for _, d := range all {
 		wants, err := parseRange(d.Range)
 		if err != nil {
 			return nil, fmt.Errorf("%s needs %s: %w", n, d.ID, err)
@@ -148,9 +179,12 @@ func (s *solver) solve(needs []need) (bool, error) {
 	if len(needs) == 0 {
 		return true, nil
 	}
+	if err := s.ctx.Err(); err != nil {
+		return false, err
+	}
 	// Each need takes a step at least, so that more needs than steps are left cannot be met; and each level keeps its own.
 	if s.steps++; s.steps+len(needs)-1 > maxSteps || len(s.chosen) > maxLock {
-		return false, contradiction{cmp.Or(s.first, fmt.Errorf("the dependencies of %s are too many to be resolved", s.root.Ref()))}
+		return false, contradiction{cmp.Or(s.first, fmt.Errorf("the dependencies of %s are too many to be resolved", s.root))}
 	}
 	next, rest := needs[0], needs[1:]
 	key := strings.ToLower(next.id)
@@ -165,7 +199,7 @@ func (s *solver) solve(needs []need) (bool, error) {
 		}
 		return s.solve(rest)
 	}
-	candidates, err := s.candidates(key)
+	candidates, err := s.candidates(next.id)
 	if err != nil {
 		return false, err
 	}
@@ -178,7 +212,7 @@ func (s *solver) solve(needs []need) (bool, error) {
 		}
 		tried = true
 		chosen := &node{held: candidate, by: next.by}
-		more, err := needsOf(chosen)
+		more, err := s.needs(chosen)
 		if err != nil {
 			return false, err
 		}
@@ -192,9 +226,9 @@ func (s *solver) solve(needs []need) (bool, error) {
 	case tried:
 		return false, nil
 	case len(passed) == 0:
-		return s.fails("%s, and the repository has no version of it: import or push one", next)
+		return s.fails("%s, and %s has no version of it%s", next, s.place, s.none)
 	}
-	return s.fails("%s, and of it the repository has %s only", next, some(passed))
+	return s.fails("%s, and of it %s has %s only", next, s.place, some(passed))
 }
 
 // remark says why a version is no candidate where that is not by its number.
@@ -232,14 +266,13 @@ func (s *solver) usable(h held, wants versionRange) bool {
 }
 
 // candidates are the versions of a package, the highest first.
-func (s *solver) candidates(key string) ([]held, error) {
+func (s *solver) candidates(name string) (all []held, err error) {
+	key := strings.ToLower(name)
 	if known, ok := s.known[key]; ok {
 		return known, nil
 	}
-	all, err := s.index.Packages(s.ctx, key)
-	if err != nil {
-		return nil, err
+	if all, err = s.shelf.versions(s.ctx, name); err == nil {
+		s.known[key] = all
 	}
-	s.known[key], err = ordered(all)
-	return s.known[key], err
+	return all, err
 }
