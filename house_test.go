@@ -157,6 +157,7 @@ var revealing = map[string]string{
 	"internal/seal/keys.go":                    "the key of an execution, into sealed bytes",
 	"internal/seal/seal.go":                    "the key, into AES and HMAC",
 	"internal/seal/values.go":                  "secure parameters, into sealed bytes",
+	"packages/internal/nuget/nuget.go":         "the credential of a feed, to the feed's own host",
 	"sdk/secret/secret.go":                     "the type itself",
 	"sdk/ssh.go":                               "the grant's key, into the SSH client",
 	"sdk/vcenter/vcenter.go":                   "the grant's token, as session id to the broker",

@@ -86,17 +86,28 @@ version differs. The review sees what is promoted, and is spared nothing.`,
 
 func (a *app) packageImport() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "import DIR|FILE",
+		Use:   "import DIR|FILE|FEED [NAME…]",
 		Short: "Bring in libraries that packages depend on",
 		Long: `Bring in libraries: packages without cmdlets of their own, which others depend on, such as PowerCLI's. DIR holds their
-.nupkg files, as Save-PSResource -AsNupkg leaves them. A library is approved together with the first version that needs it,
-by somebody other than who imported it. What is there already is a success.`,
-		Args: cobra.ExactArgs(1),
+.nupkg files, as Save-PSResource -AsNupkg leaves them. FEED is the https:// address of the service index of a NuGet feed, version
+3, of which each NAME is fetched with all that it depends on: Name, Name@1.2.3, Name@1.* or Name@[1.0,2.0). Its credential is
+AIRLOCK_FEED_TOKEN, with AIRLOCK_FEED_USER where a user is wanted; AIRLOCK_FEED_CA is a PEM file where its authority is none of the
+system's.
+
+A library is approved together with the first version that needs it, by somebody other than who imported it. What is there
+already is a success.`,
+		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
+		}
+		if strings.Contains(args[0], "://") {
+			return a.importFrom(ctx, c, args[0], args[1:])
+		}
+		if len(args) > 1 {
+			return errors.Newf(errors.Usage, "Names are for feeds; of %s all libraries are imported.", args[0])
 		}
 		files, err := libraries(args[0])
 		if err != nil {

@@ -2,9 +2,13 @@ package cli
 
 import (
 	"archive/zip"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,7 +53,7 @@ func TestScripts(t *testing.T) {
 				}
 				return isolation() == executor.IsolationSandbox, nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode, "field": field, "remake": remake, "library": library},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode, "field": field, "remake": remake, "library": library, "feed": feed},
 		})
 	})
 }
@@ -100,17 +104,21 @@ func remake(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(dir, manifest.File), data, 0o644))
 }
 
-// library FILE NAME VERSION makes the .nupkg of a library.
+// library FILE NAME VERSION [NEEDED] makes the .nupkg of a library, which may need another one.
 func library(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: library FILE NAME VERSION")
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: library FILE NAME VERSION [NEEDED]")
+	}
+	needs := ""
+	if len(args) == 4 {
+		needs = "<dependencies><dependency id=\"" + args[3] + "\"/></dependencies>"
 	}
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
 	f, err := os.Create(ts.MkAbs(args[0]))
 	ts.Check(err)
 	z := zip.NewWriter(f)
 	for name, text := range map[string]string{
-		args[1] + ".nuspec": "<package xmlns=\"http://schemas.microsoft.com/packaging/2011/08/nuspec.xsd\"><metadata><id>" + args[1] + "</id><version>" + args[2] + "</version><authors>Contoso</authors><description>x</description></metadata></package>",
+		args[1] + ".nuspec": "<package xmlns=\"http://schemas.microsoft.com/packaging/2011/08/nuspec.xsd\"><metadata><id>" + args[1] + "</id><version>" + args[2] + "</version><authors>Contoso</authors><description>x</description>" + needs + "</metadata></package>",
 		args[1] + ".psm1":   "function Get-It {}",
 	} {
 		w, err := z.Create(name)
@@ -120,6 +128,43 @@ func library(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(z.Close())
 	ts.Check(f.Close())
+}
+
+// feed DIR PASSWORD sets FEED to a NuGet feed over TLS of the .nupkg files in a directory, laid out as on a package base address, and
+// AIRLOCK_FEED_CA to its authority. Who has not the password is refused.
+func feed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: feed DIR PASSWORD")
+	}
+	dir, files := ts.MkAbs(args[0]), http.FileServer(http.Dir(ts.MkAbs(args[0])))
+	var server *httptest.Server
+	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != args[1] {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		var answer any
+		switch path, list := strings.CutSuffix(r.URL.Path, "/index.json"); {
+		case r.URL.Path == "/v3/index.json":
+			answer = map[string]any{"resources": []any{map[string]string{"@id": server.URL + "/", "@type": "PackageBaseAddress/3.0.0"}}}
+		case list:
+			versions := []string{}
+			entries, _ := os.ReadDir(filepath.Join(dir, path)) // none where it is not there
+			for _, e := range entries {
+				versions = append(versions, e.Name())
+			}
+			answer = map[string]any{"versions": versions}
+		default:
+			files.ServeHTTP(w, r)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	ts.Defer(server.Close)
+	ca := filepath.Join(filepath.Dir(dir), "feed.pem")
+	ts.Check(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	ts.Setenv("FEED", server.URL+"/v3/index.json")
+	ts.Setenv("AIRLOCK_FEED_CA", ca)
 }
 
 // mode MODE FILE checks a file's mode, in octal.
