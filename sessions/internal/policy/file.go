@@ -59,6 +59,30 @@ type rule struct {
 
 	path, soap, esxcli matchers
 	rest, unless       []request
+	where              []condition
+}
+
+// condition is an entry of where: a text at one of the places is one of these, or in one of the lists of names.
+type condition struct {
+	at    [][]string
+	texts matcher
+	lists []string
+}
+
+func newCondition(where string, is []string) (c condition) {
+	for at := range strings.SplitSeq(where, "|") {
+		c.at = append(c.at, strings.Split(at, "."))
+	}
+	var texts []string
+	for _, text := range is {
+		if list, ok := strings.CutPrefix(text, "$"); ok {
+			c.lists = append(c.lists, list)
+		} else {
+			texts = append(texts, text)
+		}
+	}
+	c.texts = glob(texts...)
+	return c
 }
 
 // always says whether the rule goes by the method alone.
@@ -107,7 +131,7 @@ func (p *Policy) with(data []byte) (*Policy, error) {
 	}
 	b := builder{data: data, p: &Policy{
 		paths: slices.Clone(p.paths), open: slices.Clone(p.open), known: slices.Clone(p.known), openREST: slices.Clone(p.openREST),
-		rules: slices.Clone(p.rules), names: map[string][]string{},
+		rules: slices.Clone(p.rules), names: map[string][]string{}, lists: map[string]matcher{},
 	}}
 	for name, is := range p.names {
 		b.p.names[name] = slices.Clone(is)
@@ -115,6 +139,13 @@ func (p *Policy) with(data []byte) (*Policy, error) {
 	b.build(f)
 	if b.err != nil {
 		return nil, b.err
+	}
+	for list, names := range b.p.names {
+		var bare []string
+		for _, name := range names {
+			bare = append(bare, bareName(name))
+		}
+		b.p.lists[list] = glob(bare...)
 	}
 	exact := map[string]Service{}
 	for _, path := range slices.Concat(slices.Collect(maps.Keys(p.exact)), literals(f.Paths)) {
@@ -224,6 +255,7 @@ func (b *builder) rule(at string, r rule) {
 				b.wrong(at+".where", "refers to %.40q, which is not among the names", is)
 			}
 		}
+		r.where = append(r.where, newCondition(where, r.Where[where]))
 	}
 	for i, name := range r.Holds {
 		if !isType(name) {

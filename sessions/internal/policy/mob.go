@@ -142,7 +142,7 @@ func changesGlobalRights(p *Policy, args any, f Facts) bool {
 	case *addGlobalAccess:
 		for _, grant := range call.Permissions {
 			group := p.isGroup(grant.Principal.Name, f)
-			if !group && !p.named([]string{"$everyone"}, grant.Principal.Name, f) {
+			if !group && !p.named("everyone", grant.Principal.Name, f) {
 				continue
 			}
 			if group && len(grant.Roles) == 0 || slices.ContainsFunc(grant.Roles, func(id int32) bool { return !p.within(privileges(id, f), f) }) {

@@ -19,9 +19,17 @@ func (m matchers) has(text string) bool {
 	return slices.ContainsFunc(m, func(r matcher) bool { return r.MatchString(text) })
 }
 
-// glob compiles a pattern in which * is any text without a slash and ** any text. Case does not matter.
-func glob(pattern string) matcher {
-	return regexp.MustCompile(`(?is)^` + expression(pattern) + `$`)
+// glob compiles a pattern in which * is any text without a slash and ** any text. Case does not matter. Of several
+// patterns one has to match, of none nothing does.
+func glob(patterns ...string) matcher {
+	var all []string
+	for _, pattern := range patterns {
+		all = append(all, expression(pattern))
+	}
+	if len(all) == 0 {
+		return regexp.MustCompile(`[^\s\S]`)
+	}
+	return regexp.MustCompile(`(?is)^(?:` + strings.Join(all, "|") + `)$`)
 }
 
 func expression(pattern string) string {

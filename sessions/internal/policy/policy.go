@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	vim "github.com/vmware/govmomi/vim25/types"
 )
@@ -86,6 +87,7 @@ type Policy struct {
 	openREST []request
 	rules    []rule
 	names    map[string][]string
+	lists    map[string]matcher // the names of each list, without their domain
 	exact    map[string]Service // open paths that are no pattern, of which no rule refuses one
 
 	methods sync.Map // of known methods what Method says, by service/method
@@ -190,12 +192,9 @@ func (p *Policy) Arguments(s Service, method string, args any, f Facts) *Refusal
 // applies says whether the arguments are such that a rule for the method refuses them.
 func (p *Policy) applies(r rule, args any, f Facts) bool {
 	v := reflect.ValueOf(args)
-	for where, is := range r.Where {
-		hit := false
-		for _, at := range strings.Split(where, "|") {
-			hit = hit || found(v, strings.Split(at, "."), func(text string) bool { return p.named(is, text, f) })
-		}
-		if !hit {
+	for _, c := range r.where {
+		is := func(text string) bool { return p.matches(c, text, f) }
+		if !slices.ContainsFunc(c.at, func(at []string) bool { return found(v, at, is) }) {
 			return false
 		}
 	}
@@ -208,27 +207,20 @@ func (p *Policy) applies(r rule, args any, f Facts) bool {
 	return true
 }
 
-// named says whether a text is one of a rule's, in which $ begins a name of the policy's.
-func (p *Policy) named(is []string, text string, f Facts) bool {
-	text = strings.TrimSpace(text)
-	bare := bareName(text)
-	for _, want := range is {
-		wants, whole := []string{want}, true
-		if name, ok := strings.CutPrefix(want, "$"); ok {
-			if wants, whole = p.names[name], false; name == airlockUser {
-				wants = []string{f.User}
-			}
-		}
-		for _, w := range wants {
-			if whole && glob(w).MatchString(text) || !whole && glob(bareName(w)).MatchString(bare) {
-				return true
-			}
-		}
-	}
-	return false
+// matches says whether a text is one that a condition is about.
+func (p *Policy) matches(c condition, text string, f Facts) bool {
+	return c.texts.MatchString(strings.TrimSpace(text)) || slices.ContainsFunc(c.lists, func(list string) bool { return p.named(list, text, f) })
 }
 
-// plain says whether all servers understand the path in the same way: nothing to clean, no separator in disguise.
+// named says whether a text is in a list of the policy's names.
+func (p *Policy) named(list, text string, f Facts) bool {
+	if list == airlockUser {
+		return bareName(text) == bareName(f.User)
+	}
+	return p.lists[list].MatchString(bareName(text))
+}
+
+// plain says whether all servers understand the path in the same way: nothing to clean or to trim, no separator in disguise.
 func plain(u *url.URL) bool {
 	if u.Path == "" || strings.ContainsAny(u.Path, "\\;\x00") {
 		return false
@@ -236,6 +228,11 @@ func plain(u *url.URL) bool {
 	raw := strings.ToLower(u.EscapedPath())
 	for _, disguised := range []string{"%2f", "%5c", "%2e", "%25"} {
 		if strings.Contains(raw, disguised) {
+			return false
+		}
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment != strings.TrimSpace(segment) || strings.ContainsFunc(segment, unicode.IsControl) {
 			return false
 		}
 	}

@@ -331,7 +331,7 @@ rules:
 		"an odd path":      {"paths: [{service: vim, path: [x]}]", "begins with a slash"},
 		"an unknown kind":  {"paths: [{service: x, path: [/x]}]", "is one of"},
 		"where without":    {"rules: [{name: x, says: y, rest: [GET /x], where: {a: [b]}}]", "for soap alone"},
-		"an unknown check": {"rules: [{name: x, says: y, soap: [vim/X], check: z}]", "is one of esxcli, global, rights, role"},
+		"an unknown check": {"rules: [{name: x, says: y, soap: [vim/X], check: z}]", "is one of esxcli, global, own, rights, role, setting"},
 		"an unknown name":  {"rules: [{name: x, says: y, soap: [vim/X], where: {a: [$b]}}]", "not among the names"},
 		"an unknown type":  {"rules: [{name: x, says: y, soap: [vim/X], holds: [Z]}]", "type of the vSphere API"},
 		"what is refused":  {"open:\n  soap:\n    - vim/CloneSession", "line 3: open.soap[0] is refused by the rule no-tickets; name that under off"},

@@ -24,8 +24,14 @@ func refused(what string, no *policy.Refusal) *refusal {
 	return &refusal{no.Rule, status, fmt.Sprintf("Airlock refuses %s: it does not let scripts %s.", what, no.Says)}
 }
 
+// maxJudged bounds the time that it takes to judge a call, by which it could outlast the execution.
+const maxJudged = 256 << 10
+
 // judgeArguments judges a SOAP call by its arguments, and puts into its place what was judged.
 func (p *proxy) judgeArguments(ctx context.Context, s policy.Service, j *judged, need policy.Need) *refusal {
+	if len(j.body) > maxJudged {
+		return unreadable(fmt.Errorf("it has more than the %d bytes that a call may have which is judged by its arguments", maxJudged))
+	}
 	args, err := policy.Decode(s, j.Method, j.body)
 	if err != nil {
 		return unreadable(err)
@@ -42,7 +48,7 @@ func (p *proxy) judgeArguments(ctx context.Context, s policy.Service, j *judged,
 		sessions = append(sessions, string(j.body[span.From:span.To]))
 	}
 	body, err := policy.Encode(s, j.Method, args, sessions)
-	if err == nil && len(body) > maxSOAP {
+	if err == nil && len(body) > maxSOAP { // written anew it may be longer
 		err = fmt.Errorf("it has more than %d bytes", maxSOAP)
 	}
 	var call envelope.Call

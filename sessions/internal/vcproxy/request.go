@@ -110,10 +110,13 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (servic
 			return s, no
 		}
 	}
-	valid := p.tokens(r, j)
-	if s == public && !j.tokens.any() {
+	if s == public { // without a session, for what is sent there is not judged
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return s, &refusal{ruleForm, http.StatusMethodNotAllowed, fmt.Sprintf("%s can only be read.", shown(r.URL.Path))}
+		}
 		return s, nil
 	}
+	valid := p.tokens(r, j)
 	if p.scriptLogin(w, r, asked, j) {
 		return s, nil
 	}
@@ -154,12 +157,13 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (servic
 
 // answerHere answers a logout: the session is the execution's, and ends with it.
 func answerHere(w http.ResponseWriter, r *http.Request, s service, asked policy.Service, method string) bool {
+	session := strings.HasSuffix(strings.ToLower(strings.TrimSuffix(r.URL.Path, "/")), "/session") // as the policy reads it
 	switch {
 	case method == "Logout" || method == "VslmLogout":
 		writeXML(w, http.StatusOK, envelope.Empty(method, asked.Namespace()))
-	case r.Method == http.MethodDelete && s == api && strings.HasSuffix(r.URL.Path, "/session"):
+	case r.Method == http.MethodDelete && s == api && session:
 		w.WriteHeader(http.StatusNoContent)
-	case r.Method == http.MethodDelete && s == rest && strings.HasSuffix(r.URL.Path, "/session"):
+	case r.Method == http.MethodDelete && s == rest && session:
 		w.WriteHeader(http.StatusOK)
 	default:
 		return false
