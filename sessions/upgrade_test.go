@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,9 +28,19 @@ func (f *fixture) withStream(t *testing.T) {
 	behind := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.up.RootCAs, ServerName: f.up.VCenter}}
 	addr := f.up.Addr
 	mux := http.NewServeMux()
-	mux.Handle("/api/stats/stream", websocket.Handler(func(c *websocket.Conn) {
+	stream := websocket.Handler(func(c *websocket.Conn) {
 		_, _ = fmt.Fprintln(c, c.Request().Header.Get("vmware-api-session-id"))
 		_, _ = io.Copy(c, c)
+	})
+	mux.Handle("/api/stats/stream", stream)
+	var asked atomic.Bool
+	mux.Handle("/api/stats/dropped", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // what was there is gone at the first
+		if asked.Swap(true) {
+			stream.ServeHTTP(w, r)
+			return
+		}
+		f.cloud.EndSessions()
+		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	mux.Handle("/api/stats/plain", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "upgrade %q connection %q", r.Header.Get("Upgrade"), r.Header.Get("Connection"))
@@ -112,4 +123,16 @@ func TestWebSockets(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c)
 	}
 	f.nothingLeft(t)
+}
+
+// A WebSocket is asked for once more where the vCenter has dropped the session.
+func TestWebSocketAfterTheSessionWasDropped(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withStream(t)
+	g, _ := f.open(t, "one")
+	s := &script{Grant: g}
+	if _, err := s.webSocket(t, "/api/stats/dropped", g.Token.Reveal()); err != nil {
+		t.Errorf("after the session was dropped: %v; want a WebSocket", err)
+	}
 }

@@ -43,6 +43,11 @@ func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
 	if no := a.p.authorize(next, g.service, g.call); no != nil {
 		return nil, loginFailed{no}
 	}
+	for _, name := range []string{"Connection", "Upgrade"} { // those that upgrade has set
+		if v, set := r.Header[name]; set {
+			next.Header[name] = v
+		}
+	}
 	return transport.RoundTrip(next)
 }
 

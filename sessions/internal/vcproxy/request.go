@@ -65,8 +65,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		no = p.authorize(r, s, &call)
 	}
+	passing := r.WithContext(context.WithValue(r.Context(), passageKey{}, &passage{s, &call}))
 	if no == nil && upgrades {
-		if no = p.upgrade(c, r); no == nil {
+		if no = p.upgrade(c, passing); no == nil {
 			return
 		}
 	}
@@ -75,7 +76,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuse(c, s, *no)
 		return
 	}
-	p.forward.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), passageKey{}, &passage{s, &call})))
+	p.forward.ServeHTTP(c, passing)
 }
 
 // judged is a request that policy lets pass, or that has been answered.
