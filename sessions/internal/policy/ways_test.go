@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	vim "github.com/vmware/govmomi/vim25/types"
@@ -11,10 +12,12 @@ import (
 	"github.com/airlock-run/airlock/sessions/internal/policy"
 )
 
+var shippedOnce = sync.OnceValue(policy.Shipped)
+
 // judge says by which rule a SOAP call is refused, "" where it passes. args is the XML in the method's element.
 func judge(t testing.TB, s policy.Service, method, args string, f policy.Facts) string {
 	t.Helper()
-	p := policy.Shipped()
+	p := shippedOnce()
 	need, no := p.Method(s, method)
 	if no != nil {
 		return no.Rule
