@@ -211,6 +211,30 @@ func found(v reflect.Value, at []string, is func(string) bool) bool {
 	return false
 }
 
+// hasArgument says whether there can be a text at the path, as found looks for it, in a value of the type.
+func hasArgument(t reflect.Type, at []string) bool {
+	if t == nil || len(at) == 0 || at[0] == "any" {
+		return t != nil
+	}
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() == reflect.Interface {
+		return true
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("xml"), ",")
+		if f.Anonymous && hasArgument(f.Type, at) || strings.EqualFold(name, at[0]) && hasArgument(f.Type, at[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
 // holds says whether there is a value of one of the types below v.
 func holds(v reflect.Value, types []string) bool {
 	switch v.Kind() {

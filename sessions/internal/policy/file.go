@@ -129,7 +129,7 @@ func (p *Policy) with(data []byte) (*Policy, error) {
 	if err := yaml.UnmarshalWithOptions(data, &f, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("cannot be read: %s", strings.TrimSpace(yaml.FormatError(err, false, false)))
 	}
-	b := builder{data: data, p: &Policy{
+	b := builder{data: data, extends: p.rules != nil, p: &Policy{
 		paths: slices.Clone(p.paths), open: slices.Clone(p.open), known: slices.Clone(p.known), openREST: slices.Clone(p.openREST),
 		rules: slices.Clone(p.rules), names: map[string][]string{}, lists: map[string]matcher{},
 	}}
@@ -174,6 +174,8 @@ type builder struct {
 	data []byte
 	p    *Policy
 	err  error
+
+	extends bool // a policy that ships
 }
 
 // wrong notes what is wrong with the entry at a path of the file, as yaml.PathString has it.
@@ -204,6 +206,12 @@ func (b *builder) build(f file) {
 	for _, name := range slices.Sorted(maps.Keys(f.Names)) {
 		if name == airlockUser {
 			b.wrong("names."+name, "is not for a file to say")
+		}
+		refers := func(r rule) bool {
+			return slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(r.Where))...), func(is string) bool { return is == "$"+name })
+		}
+		if b.extends && b.p.names[name] == nil && !slices.ContainsFunc(f.Rules, refers) {
+			b.wrong("names."+name, "is a list that no rule refers to; there are %s", join(slices.Sorted(maps.Keys(b.p.names))))
 		}
 		b.p.names[name] = append(b.p.names[name], f.Names[name]...)
 	}
@@ -255,7 +263,14 @@ func (b *builder) rule(at string, r rule) {
 				b.wrong(at+".where", "refers to %.40q, which is not among the names", is)
 			}
 		}
-		r.where = append(r.where, newCondition(where, r.Where[where]))
+		c := newCondition(where, r.Where[where])
+		for _, id := range r.SOAP {
+			service, method, _ := strings.Cut(id, "/")
+			if of := requestType(Service(service), method); of != nil && !slices.ContainsFunc(c.at, func(at []string) bool { return hasArgument(of, at) }) {
+				b.wrong(at+".where", "looks at %s, which %s does not have", where, id)
+			}
+		}
+		r.where = append(r.where, c)
 	}
 	for i, name := range r.Holds {
 		if !isType(name) {
