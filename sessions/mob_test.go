@@ -142,6 +142,8 @@ func TestGlobalPermissionsRefused(t *testing.T) {
 	own := f.cloud.VCenter().User
 	for what, c := range map[string]struct{ query, field, xml, rule string }{
 		"CloudAdmins as administrators": {addGlobal, "permissions", permission(`VSPHERE.LOCAL\CloudAdmins`, -1), "cloudadmins-rights"},
+		"CloudAdmins to read":           {addGlobal, "permissions", permission(`VSPHERE.LOCAL\CloudAdmins`, -2), "cloudadmins-rights"},
+		"its first member":              {addGlobal, "permissions", permission(`VSPHERE.LOCAL\cloudadmin`, -1), "cloudadmins-rights"},
 		"the second of two":             {addGlobal, "permissions", permission("a", -1) + permission("cloudadmins@vsphere.local", -1), "cloudadmins-rights"},
 		"everybody":                     {addGlobal, "permissions", permission("Everyone", -1), "cloudadmins-rights"},
 		"CloudAdmins taken away":        {removeGlobal, "principals", "<principals><name>CloudAdmins</name><group>true</group></principals>", "cloudadmins-rights"},

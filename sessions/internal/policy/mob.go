@@ -135,17 +135,17 @@ var (
 		"permissions.propagate", "permissions.version", "principals.name", "principals.group")
 )
 
-// changesGlobalRights says whether a form gives the group CloudAdmins, or one that all users are in, more than its role
-// has, or takes away what the group has.
+// changesGlobalRights says whether a form is about what the group CloudAdmins has everywhere, or gives one that all users
+// are in more than its role has.
 func changesGlobalRights(p *Policy, args any, f Facts) bool {
 	switch call := args.(type) {
 	case *addGlobalAccess:
 		for _, grant := range call.Permissions {
-			group := p.isGroup(grant.Principal.Name, f)
-			if !group && !p.named("everyone", grant.Principal.Name, f) {
-				continue
+			if p.isGroup(grant.Principal.Name, f) { // what it has may be overwritten
+				return true
 			}
-			if group && len(grant.Roles) == 0 || slices.ContainsFunc(grant.Roles, func(id int32) bool { return !p.within(privileges(id, f), f) }) {
+			above := func(id int32) bool { return !p.within(privileges(id, f), f) }
+			if p.named("everyone", grant.Principal.Name, f) && slices.ContainsFunc(grant.Roles, above) {
 				return true
 			}
 		}

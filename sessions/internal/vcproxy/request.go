@@ -232,7 +232,8 @@ func (p *proxy) tokens(r *http.Request, j *judged) bool {
 // where the execution's token was.
 func (p *proxy) authorize(r *http.Request, s service, j *judged) *refusal {
 	for _, name := range []string{"Cookie", restSession, "Authorization", "Proxy-Authorization", "Upgrade", "Connection",
-		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"} {
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+		"Vapi-Service", "Vapi-Operation"} { // which could name another method
 		r.Header.Del(name)
 	}
 	used, err := p.logins.use(r.Context(), s, j.tokens)
