@@ -159,7 +159,7 @@ func (c *client) request(ctx context.Context, method, target string, body io.Rea
 	return req, nil
 }
 
-// send sends a request and reads the answer into result.
+// send sends a request and reads the answer into result, or writes it to one that is an io.Writer.
 func (c *client) send(req *http.Request, by *http.Client, result any) (http.Header, error) {
 	ctx := req.Context()
 	resp, err := by.Do(req)
@@ -177,7 +177,12 @@ func (c *client) send(req *http.Request, by *http.Client, result any) (http.Head
 		_, err := io.Copy(io.Discard, resp.Body)
 		return resp.Header, err
 	}
-	if err := json.NewDecoder(resp.Body).Decode(result); err != nil && err != io.EOF {
+	if file, ok := result.(io.Writer); ok {
+		_, err = io.Copy(file, resp.Body)
+	} else {
+		err = json.NewDecoder(resp.Body).Decode(result)
+	}
+	if err != nil && err != io.EOF {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

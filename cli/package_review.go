@@ -2,10 +2,15 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -131,7 +136,7 @@ func (a *app) printVersions(all []resource) error {
 }
 
 func (a *app) packageReview() *cobra.Command {
-	return group("review", "Reviews of versions, by somebody other than who pushed them", a.reviewShow(), a.reviewApprove(), a.reviewReject())
+	return group("review", "Reviews of versions, by somebody other than who pushed them", a.reviewShow(), a.reviewDownload(), a.reviewApprove(), a.reviewReject())
 }
 
 func (a *app) reviewShow() *cobra.Command {
@@ -192,6 +197,63 @@ func (a *app) printReviewed(r resource) error {
 		}
 	}
 	return nil
+}
+
+func (a *app) reviewDownload() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "download NAME@VERSION",
+		Short: "Get the .nupkg of a version, whatever its state, to read it",
+		Args:  cobra.ExactArgs(1),
+	}
+	out := cmd.Flags().String("out", ".", "directory for the .nupkg")
+	cmd.RunE = does(func(ctx context.Context, args []string) error {
+		path, err := versionPath(args[0])
+		if err != nil {
+			return err
+		}
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		var r resource
+		if _, err := c.do(ctx, http.MethodGet, path, nil, &r); err != nil {
+			return err
+		}
+		var p versionProperties
+		if err := json.Unmarshal(r.Properties, &p); err != nil {
+			return err
+		}
+		file := filepath.Join(*out, strings.Replace(filepath.Base(r.Name), "@", ".", 1)+".nupkg")
+		if err := c.download(ctx, path+"/content", file, p.SHA256); err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.printJSON(map[string]string{"name": r.Name, "path": file, "sha256": p.SHA256})
+		}
+		return a.printPairs("package", r.Name, "path", file, "sha256", p.SHA256)
+	})
+	return cmd
+}
+
+// download writes what is at target into a file, if it has the digest.
+func (c *client) download(ctx context.Context, target, file, digest string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
+	if err != nil {
+		return errors.Because(err, errors.Usage, "--out: %v.", err)
+	}
+	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
+	defer f.Close()
+	h := sha256.New()
+	if _, err := c.do(ctx, http.MethodGet, target, nil, io.MultiWriter(f, h)); err != nil {
+		return err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != digest {
+		return errors.Newf(errors.ServerUnreachable, "What came is not the package with the digest %s: try again.", digest)
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
 }
 
 // declared is a cmdlet with its parameters as PowerShell's help writes them: [-Optional Type].

@@ -10,9 +10,7 @@ import (
 type Feed = feed.Feed
 
 // Feed makes the feed of the repository.
-func (r *Repository) Feed() *Feed { return feed.New(feedContent{r}) }
+func (r *Repository) Feed() *Feed { return feed.New(r) }
 
-// feedContent is the repository with what only the feed needs of it.
-type feedContent struct{ *Repository }
-
-func (c feedContent) Content(digest string) (io.ReadSeekCloser, error) { return c.open(digest) }
+// Content opens the .nupkg of a version, by its digest.
+func (r *Repository) Content(digest string) (io.ReadSeekCloser, error) { return r.open(digest) }

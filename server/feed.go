@@ -59,13 +59,18 @@ func (s *Server) readFeedIndex(a *answer, r *request) error {
 }
 
 func (s *Server) readFeed(a *answer, r *request) error {
+	return s.giveOut(func() error { return s.readFeedAt(a, r, r.vars["path"]) })
+}
+
+// giveOut does what may be a long download, in one of the places for these.
+func (s *Server) giveOut(download func() error) error {
 	select {
 	case s.reads <- struct{}{}:
 		defer func() { <-s.reads }()
 	default:
 		return errors.Newf(errors.TooManyRequests, "The server gives out %d packages, the most it does at once; try again in a moment.", cap(s.reads))
 	}
-	return s.readFeedAt(a, r, r.vars["path"])
+	return download()
 }
 
 func (s *Server) readFeedAt(a *answer, r *request, path string) error {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,6 +24,7 @@ type Repository interface {
 	Reject(ctx context.Context, ref string, by domain.Principal, reason string) (domain.Package, error)
 	Deprecate(ctx context.Context, ref string, by domain.Principal, reason string) (domain.Package, error)
 	Promote(ctx context.Context, ref string, by domain.Principal) (domain.Package, error)
+	Content(digest string) (io.ReadSeekCloser, error) // of the .nupkg
 }
 
 // versionProperties are what is known of a version. Cmdlets and Findings are left out of lists.
@@ -159,6 +161,25 @@ func (s *Server) getVersion(a *answer, r *request) error {
 		return err
 	}
 	return a.send(http.StatusOK, versionResource(p, true))
+}
+
+// getVersionContent answers the .nupkg of a version, which who is to review it reads before the feed has it.
+func (s *Server) getVersionContent(a *answer, r *request) error {
+	p, err := s.cfg.Repository.Version(r.Context(), r.vars["scriptPackage"])
+	if err != nil {
+		return err
+	}
+	content, err := s.cfg.Repository.Content(p.Digest)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	a.Header().Set("Content-Type", "application/octet-stream")
+	a.Header().Set("ETag", `"`+p.Digest+`"`)
+	return s.giveOut(func() error {
+		http.ServeContent(a, r.Request, "", time.Time{}, content)
+		return nil
+	})
 }
 
 // approvePackage approves a version with the errors that the body acknowledges by their rules.

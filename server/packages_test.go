@@ -4,10 +4,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +104,11 @@ func TestReviewRoutes(t *testing.T) {
 		len(p.SHA256) != 64 || p.Size == 0 || p.Review != nil || len(p.Cmdlets) != 1 || p.Cmdlets[0].Name != "Get-It" || p.Findings == nil {
 		t.Errorf("what was pushed: %+v", v)
 	}
+
+	if content := f.as("reviewer", "GET", preview+"/content", "").want(t, 200, ""); fmt.Sprintf("%x", sha256.Sum256(content.body)) != p.SHA256 {
+		t.Error("the reviewer gets another content")
+	}
+	f.as("subscriber", "GET", preview+"/content", "").want(t, 403, errors.AuthorizationFailed)
 
 	// Neither the pusher, nor the owner of a subscription, nor a reviewer without a reason.
 	f.as(vendor, "POST", preview+"/approve", "").want(t, 403, errors.AuthorizationFailed)
@@ -275,7 +282,12 @@ func TestImportRoute(t *testing.T) {
 	if resp := f.put(vendor, "publish", nupkg(t, "Contoso.Mover", "1.0.0", `<dependency id="contoso.ground" version="[1.0,2.0)"/>`)); resp.StatusCode != 201 {
 		t.Fatal(resp.Status)
 	}
-	f.as("reviewer", "POST", ownPackages+"/Contoso.Mover@1.0.0/approve", "").want(t, 200, "")
+	unseen := f.as("reviewer", "POST", ownPackages+"/Contoso.Mover@1.0.0/approve", "").want(t, 400, errors.InvalidRequest)
+	id := regexp.MustCompile(`libraries-[0-9a-f]+`).Find(unseen.body)
+	if !strings.Contains(string(unseen.body), "Contoso.Ground@1.0.0") || id == nil {
+		t.Fatalf("what is approved with it: %s", unseen.body)
+	}
+	f.as("reviewer", "POST", ownPackages+"/Contoso.Mover@1.0.0/approve", `{"acknowledged":["`+string(id)+`"]}`).want(t, 200, "")
 	p := decode[versionReply](t, f.as("reviewer", "GET", ownPackages+"/Contoso.Mover@1.0.0", "").want(t, 200, "")).Properties
 	ground := decode[versionReply](t, f.as("reviewer", "GET", ownPackages+"/Contoso.Ground@1.0.0", "").want(t, 200, "")).Properties
 	if fmt.Sprint(p.Dependencies) != "[{contoso.ground [1.0,2.0)}]" || len(p.Lock) != 1 || p.Lock[0].Version != "1.0.0" || p.Lock[0].SHA256 != ground.SHA256 {

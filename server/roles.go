@@ -174,6 +174,10 @@ func (s *Server) putAssignment(a *answer, r *request) error {
 	if err != nil {
 		return err
 	}
+	given, _ := role.ByID(one.Role)
+	if ofPackages := given.ID == role.PackagePublisher || given.ID == role.PackageReviewer; ofPackages && r.scope != domain.Everywhere {
+		return invalid("properties.roleDefinitionId", "The role %s would allow nothing at %s, because packages are the whole installation's: assign it at the scope /.", given.Name, r.scope)
+	}
 	one.Created, one.CreatedBy = s.cfg.Now(), r.identity.Name
 	if err := s.mayGive(r, one.Role); err != nil {
 		return err

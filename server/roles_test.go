@@ -169,6 +169,8 @@ func TestNobodyAssignsMoreThanHeHolds(t *testing.T) {
 		{"owner", role.Owner, groupScope, 201, ""},
 		{"owner", role.Reader, cloudScope, 201, ""},
 		{"top", role.PackageReviewer, domain.Everywhere, 201, ""},
+		{"top", role.PackageReviewer, subscriptionScope, 400, errors.InvalidParameter},
+		{"owner", role.PackagePublisher, groupScope, 400, errors.InvalidParameter},
 		{"provider", role.Provider, domain.Everywhere, 201, ""},
 	} {
 		path := assignmentsAt(c.at) + "/" + uuid.NewString()

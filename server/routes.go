@@ -98,6 +98,7 @@ func routes() []route {
 		// The package repository for those who push and review.
 		{method: "GET", pattern: ownPackages, action: actPackages + "/read", handle: (*Server).listVersions, foreign: true},
 		{method: "GET", pattern: ownPackage, action: actPackages + "/read", handle: (*Server).getVersion, foreign: true},
+		{method: "GET", pattern: ownPackage + "/content", action: actPackages + "/read", handle: (*Server).getVersionContent, foreign: true},
 		{method: "POST", pattern: ownPackage + "/approve", action: actPackages + "/approve/action", handle: (*Server).approvePackage, foreign: true},
 		{method: "POST", pattern: ownPackage + "/reject", action: actPackages + "/reject/action", handle: (*Server).rejectPackage, foreign: true},
 		{method: "POST", pattern: ownPackage + "/deprecate", action: actPackages + "/deprecate/action", handle: (*Server).deprecatePackage, foreign: true},
