@@ -12,12 +12,25 @@ import (
 // effects runs the commands in an expression or pipeline, and what its $( ) and @( ) consist of.
 func (r *runner) effects(n *syntax.Node) {
 	switch n.Kind {
-	case syntax.FuncDef, syntax.TypeDef, syntax.ScriptBlock, syntax.Data, syntax.Using:
+	case syntax.TypeDef:
+		if at := defining(n, true); at != nil {
+			r.unknown(at, "This runs when the class is used, and whether that is while the module is imported cannot be told. Define and export functions outside of classes.")
+		}
+	case syntax.FuncDef, syntax.ScriptBlock, syntax.Data, syntax.Using:
+	case syntax.Member:
+		if n.Kids[1].Is("InvokeProvider") {
+			r.unknown(n, "Whether functions are changed through InvokeProvider cannot be told. Write function NAME { … }.")
+		}
+		r.effects(n.Kids[0])
+		r.effects(n.Kids[1])
 	case syntax.If, syntax.Loop, syntax.Switch, syntax.Try, syntax.Assign, syntax.Jump:
 		r.statement(n)
 	case syntax.SubExpr, syntax.ArrayOf:
 		r.statements(n.Kids)
 	case syntax.Chain:
+		if n.Text == "&" { // another process does it
+			return
+		}
 		r.effects(n.Kids[0])
 		r.perhaps(n.Kids[1:])
 	case syntax.Pipeline:
@@ -89,6 +102,7 @@ func (r *runner) command(n *syntax.Node, input any, known bool) {
 		r.effects(k)
 	}
 	c := call(r.file, n, nil)
+	r.variables(c)
 	target := n.Kids[0]
 	if n.Text != "" && c.Name == "" {
 		r.operator(c, target)
@@ -103,6 +117,9 @@ func (r *runner) command(n *syntax.Node, input any, known bool) {
 		r.export(c, input, known)
 	case "foreach-object", "foreach", "%", "where-object", "where", "?":
 		for _, a := range c.Args {
+			if member, constant := a.Value.Constant(); constant && strings.HasPrefix(strings.ToLower(member), "invoke") {
+				r.unknown(n, "A script that is not read runs here when the module is imported (%s); whether it defines or exports functions cannot be told. Call functions by their names.", member)
+			}
 			if a.Value != nil && a.Value.Kind == syntax.ScriptBlock {
 				switch strings.ToLower(a.Name) {
 				case "begin", "end":
@@ -122,24 +139,96 @@ func (r *runner) command(n *syntax.Node, input any, known bool) {
 		r.items(c)
 	case "invoke-command", "icm":
 		for _, a := range c.Args {
-			if strings.EqualFold(a.Name, "NoNewScope") {
+			if len(a.Name) > 1 && strings.HasPrefix("nonewscope", strings.ToLower(a.Name)) {
 				r.unknown(n, "A block runs in the module's own scope here; whether it defines functions cannot be told.")
 			}
 			if a.Value != nil && a.Value.Kind == syntax.ScriptBlock {
 				r.scoped(maps.Clone(r.vars), func() flow { return r.block(a.Value) })
 			}
 		}
-	case "set-variable", "new-variable", "sv", "nv", "clear-variable", "remove-variable":
-		if name, ok := c.Arg("Name", 0).Constant(); ok {
-			delete(r.vars, strings.ToLower(name))
-		} else {
-			clear(r.vars)
+	case "set-variable", "new-variable", "get-variable", "sv", "nv", "gv", "set", "clear-variable", "clv", "remove-variable", "rv":
+		name, ok := c.Arg("Name", 0).Constant() // Get-Variable gives an object whose value can be set
+		r.forgetAll(name, ok && !strings.ContainsAny(name, "*?["))
+	case "set-alias", "new-alias", "sal", "nal":
+		r.alias(c)
+	case "set-location", "push-location", "sl", "cd", "chdir", "pushd", "new-psdrive", "ndr", "mount":
+		for _, a := range c.Args {
+			if v, known := r.eval(a.Value); known && functionDrive(text(v)+":") {
+				r.unknown(n, "What is done on the function: drive is not followed. Write function NAME { … }.")
+				return
+			}
 		}
 	case "":
 		r.unknown(n, "A computed command runs here when the module is imported; whether it defines or exports functions cannot be told. Name it.")
 	default:
 		r.callFunction(n, name)
+		for _, k := range n.Kids[1:] {
+			if at := defining(k, false); at != nil {
+				r.unknown(at, "Whether this runs while the module is imported, and in which scope, %s decides. Define and export functions outside of its arguments.", c.Name)
+			}
+		}
 	}
+}
+
+// defining is a place in a node where functions of the module are defined or exported if what is there runs; nil for none.
+// inner says that it runs in a scope of its own.
+func defining(n *syntax.Node, inner bool) (at *syntax.Node) {
+	n.Walk(func(k *syntax.Node) bool {
+		if k.Kind == syntax.FuncDef && k.Func.Keyword != "method" && (!inner || strings.HasPrefix(strings.ToLower(k.Func.Name), "script:")) {
+			at = k
+		}
+		if k.Kind == syntax.Command && len(k.Kids) > 0 {
+			name, _ := k.Kids[0].Constant()
+			if _, command, found := strings.Cut(name, `\\`); found {
+				name = command
+			}
+			if k.Text == "." && !inner || strings.EqualFold(name, "Export-ModuleMember") {
+				at = k
+			}
+		}
+		return at == nil
+	})
+	return at
+}
+
+// variables forgets what a command sets by the names of variables: -OutVariable and its like.
+func (r *runner) variables(c Call) {
+	for _, a := range c.Args {
+		name := strings.ToLower(a.Name)
+		if strings.HasSuffix(name, "variable") || slices.Contains([]string{"ov", "ev", "wv", "iv", "pv", "sv"}, name) || strings.HasPrefix(name, "outv") {
+			set, known := a.Value.Constant()
+			r.forgetAll(strings.TrimPrefix(set, "+"), known)
+		}
+	}
+}
+
+// forgetAll drops what is known of a variable in all scopes; of all variables if its name is not known.
+func (r *runner) forgetAll(name string, known bool) {
+	for _, vars := range append(slices.Clone(r.outer), r.vars) {
+		if known {
+			_, plain, found := strings.Cut(name, ":")
+			if !found {
+				plain = name
+			}
+			delete(vars, strings.ToLower(plain))
+		} else {
+			clear(vars)
+		}
+	}
+}
+
+// alias reports aliases that stand for what the runner follows by its name. One that hides a function is judged at the end.
+func (r *runner) alias(c Call) {
+	to, constant := c.Arg("Value", 1).Constant()
+	if i := strings.LastIndexByte(to, '\\'); i >= 0 {
+		to = to[i+1:]
+	}
+	followed := []string{"export-modulemember", "invoke-expression", "import-module", "new-module", "invoke-command", "set-item", "new-item", "set-alias", "new-alias"}
+	if constant && slices.Contains(followed, strings.ToLower(to)) {
+		r.unknown(c.Node, "An alias stands for %s here, so that its calls cannot be told. Call it by its name.", to)
+	}
+	name, _ := c.Arg("Name", 0).Constant()
+	r.aliases = append(r.aliases, alias{strings.ToLower(name), c.Place})
 }
 
 // operator runs what & and . are given, if it is no name.
@@ -174,6 +263,7 @@ func (r *runner) callFunction(n *syntax.Node, name string) {
 
 // source runs the files that are dot-sourced.
 func (r *runner) source(n, target *syntax.Node) {
+	r.m.sourced[n] = true
 	v, known := r.eval(target)
 	if !known {
 		r.unknown(n, "Which file is dot-sourced here is computed in a way that cannot be followed, so the functions in it are not known. Write its path, as in . $PSScriptRoot/file.ps1.")
@@ -185,6 +275,8 @@ func (r *runner) source(n, target *syntax.Node) {
 		switch {
 		case !inside:
 			r.unknown(n, "%q is not a path below $PSScriptRoot, so which file is dot-sourced cannot be told. Begin it with $PSScriptRoot.", text(e))
+		case f != nil && f.Path != p:
+			r.unknown(n, "The script %s is called %s in the package, and where executions run, case matters.", p, f.Path)
 		case f == nil || !strings.EqualFold(path.Ext(p), ".ps1"):
 			r.m.unknown(r.file.At(n), "The module has no script %s, which is dot-sourced here.", p)
 		default:
@@ -208,11 +300,20 @@ func (r *runner) items(c Call) {
 			known = s != ""
 		}
 		path := a.Name == "" || strings.EqualFold(a.Name, "path") || strings.EqualFold(a.Name, "literalpath")
-		if strings.HasPrefix(strings.ToLower(s), "function:") || !known && path && a.Value.Kind != syntax.ScriptBlock && setsBlock(c) {
+		if name, found := strings.CutPrefix(strings.ToLower(s), "variable:"); found {
+			r.forgetAll(strings.TrimLeft(name, `\/`), true)
+		}
+		if functionDrive(s) || !known && path && a.Value.Kind != syntax.ScriptBlock && setsBlock(c) {
 			r.unknown(c.Node, "%s changes functions through the function: drive, which is not followed. Write function NAME { … }.", c.Name)
 			return
 		}
 	}
+}
+
+// functionDrive says whether a path is on the drive of functions, which may be named by its provider.
+func functionDrive(path string) bool {
+	path = strings.ToLower(path)
+	return strings.HasPrefix(path, "function:") || strings.HasPrefix(path, `microsoft.powershell.core\function:`)
 }
 
 func setsBlock(c Call) bool {
@@ -271,6 +372,9 @@ func (r *runner) export(c Call, input any, piped bool) {
 		if a.Value != nil && a.Value.Kind == syntax.Splat {
 			h, ok := r.vars[strings.ToLower(a.Value.Text)].(map[string]any)
 			known = known && ok
+			for key := range h {
+				known = known && slices.Contains([]string{"function", "alias", "cmdlet", "variable"}, key) // else perhaps a short form
+			}
 			patterns = append(patterns, flatten(h["function"])...)
 		}
 	}

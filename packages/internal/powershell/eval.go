@@ -128,7 +128,7 @@ func (r *runner) variable(n *syntax.Node) (any, bool) {
 	case "pscommandpath":
 		return here + r.file.Path, true
 	default:
-		v, known := r.vars[strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:")]
+		v, known := r.vars[strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:"), "variable:")]
 		return v, known
 	}
 }
@@ -193,6 +193,9 @@ func (r *runner) operation(n *syntax.Node) (any, bool) {
 			return nil, false
 		}
 		for i, v := range flatten(b) {
+			if text(v) == "" && v != "" || strings.ContainsAny(text(v), "{}") {
+				return nil, false
+			}
 			s = strings.ReplaceAll(s, "{"+intText(int64(i))+"}", text(v))
 		}
 		return s, len(s) < 1<<12 && !strings.ContainsAny(s, "{}")
@@ -218,7 +221,7 @@ func (r *runner) operation(n *syntax.Node) (any, bool) {
 func add(a, b any) (any, bool) {
 	if s, ok := a.(string); ok {
 		t := text(b)
-		if len(s)+len(t) > 1<<12 {
+		if len(s)+len(t) > 1<<12 || t == "" && b != "" && b != nil {
 			return nil, false
 		}
 		return s + t, true

@@ -77,6 +77,16 @@ func (m *Module) choose(r *runner, all map[string]definition) {
 			m.unknown(at, "A module is imported here that is not in the package or cannot be told; with no names in FunctionsToExport and no Export-ModuleMember, its functions are exported too. Name the functions to export.")
 		}
 	}
+	for _, a := range r.aliases {
+		if _, there := all[a.name]; there {
+			m.unknown(a.at, "The alias %s hides the function of that name, so that something else is called. Remove it.", a.name)
+		}
+	}
+	for key, d := range r.imported {
+		if own, there := r.funcs[key]; there && own.node != d.node {
+			m.unknown(own.file.At(own.node), "The function %s is also defined in %s, a module that this one imports, and which of the two counts cannot be told. Remove one.", own.name, d.file.Path)
+		}
+	}
 	for _, d := range named(all) {
 		if exact[strings.ToLower(d.name)] || slices.ContainsFunc(wild, func(p string) bool { return like(p, d.name) }) {
 			m.Functions = append(m.Functions, m.function(d.file, d.node, prefixed(prefix, d.name)))

@@ -14,7 +14,7 @@ func TestFollowsWhatAnImportDoes(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
 		". $PSScriptRoot/a.ps1":  "Get-A",
-		". $PSScriptRoot\\A.PS1": "Get-A",
+		". $PSScriptRoot\\a.ps1": "Get-A",
 		". (Join-Path (Split-Path -Parent $PSCommandPath) 'b.ps1')": "Get-B",
 		". $x":                                 "?1",
 		". ./a.ps1":                            "?1",

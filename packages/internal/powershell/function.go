@@ -45,7 +45,8 @@ func (m *Module) paging(f *File, a *syntax.Node) {
 // Attribute.
 func resolves(f *File, a *syntax.Node, name string) bool {
 	const namespace = "System.Management.Automation."
-	return a.Is(name, namespace+name, namespace+name+"Attribute") || a.Is(name+"Attribute") && f.using(strings.TrimSuffix(namespace, "."))
+	const short = "Management.Automation." // PowerShell looks in System for what it does not find
+	return a.Is(name, namespace+name, namespace+name+"Attribute", short+name, short+name+"Attribute") || a.Is(name+"Attribute") && f.using(strings.TrimSuffix(namespace, "."))
 }
 
 // using says whether the file has a using namespace statement for it.

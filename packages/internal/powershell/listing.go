@@ -27,6 +27,9 @@ func (r *runner) result(n *syntax.Node) (any, bool) {
 			if !known {
 				return nil, false
 			}
+			if list := flatten(v); len(list) > 1 && i < 2 {
+				return nil, false // a path for each
+			}
 			for _, e := range flatten(v) {
 				parts = append(parts, text(e))
 			}
@@ -35,6 +38,9 @@ func (r *runner) result(n *syntax.Node) (any, bool) {
 	case "split-path":
 		for _, a := range c.Args {
 			v, known := r.eval(a.Value)
+			if a.Name != "" && !strings.EqualFold(a.Name, "parent") && !strings.EqualFold(a.Name, "path") {
+				return nil, false
+			}
 			if s, isText := v.(string); a.Value != nil && (a.Name == "" || strings.EqualFold(a.Name, "parent") || strings.EqualFold(a.Name, "path")) && isText {
 				p, inside := inModule(s)
 				return here + path.Dir(p), known && inside && p != "." && len(c.Args) <= 2
@@ -58,6 +64,16 @@ func (r *runner) pipe(n *syntax.Node, v any, known bool) (any, bool) {
 	c := call(r.file, n, nil)
 	switch strings.ToLower(c.Name) {
 	case "sort-object", "sort":
+		for _, a := range c.Args {
+			if a.Name != "" && !strings.EqualFold(a.Name, "Property") && !strings.EqualFold(a.Name, "Descending") {
+				return nil, false // it may leave some out
+			}
+		}
+		for _, e := range flatten(v) {
+			if _, file := e.(item); !file { // whose order is taken as not known
+				return nil, false
+			}
+		}
 		return v, true
 	case "select-object", "select":
 		if name, ok := c.Arg("ExpandProperty", -1).Constant(); ok && len(c.Args) == 1 {
@@ -134,6 +150,9 @@ func (r *runner) childItems(c Call) (any, bool) {
 	}
 	if !given {
 		return nil, false
+	}
+	if len(include) > 0 && !recurse && !strings.ContainsAny(dir, "*?[") {
+		return nil, false // it finds nothing then
 	}
 	return r.list(dir, filter, include, exclude, recurse, force), true
 }

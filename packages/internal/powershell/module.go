@@ -20,8 +20,10 @@ type Module struct {
 	UsesSFTP  bool // it mentions SFTP_Sessions
 	Findings  []domain.ReviewFinding
 
+	sourced    map[*syntax.Node]bool
 	byPath     map[string]*File // by path in lower case
 	classNames map[string]bool  // in lower case, of all files
+	parameters map[string]bool  // see parameterClasses
 }
 
 // File is a script of the module.
@@ -82,6 +84,10 @@ type Place struct {
 	File         string
 	Line, Column int
 }
+
+// Sources says whether a command dot-sources scripts while the module is imported, which was followed: what it reads is known,
+// or a finding.
+func (m *Module) Sources(command *syntax.Node) bool { return m.sourced[command] }
 
 // At is where a node stands.
 func (f *File) At(n *syntax.Node) Place {

@@ -38,7 +38,7 @@ func Read(fsys fs.FS, name string) (*Module, error) {
 
 // ReadFiles reads the module called name, of whose files only the scripts are opened.
 func ReadFiles(files []string, open func(name string) (io.ReadCloser, error), name string) (*Module, error) {
-	m := &Module{Name: name, byPath: map[string]*File{}}
+	m := &Module{Name: name, byPath: map[string]*File{}, sourced: map[*syntax.Node]bool{}}
 	total := 0
 	for _, p := range slices.Sorted(slices.Values(files)) {
 		if !script(p) {

@@ -26,6 +26,7 @@ type runner struct {
 	wild     bool                  // Export-ModuleMember was called with a pattern
 	halted   bool                  // by a throw in a function or file that it uses
 	outer    []map[string]any      // the variables of the scopes around this one
+	aliases  []alias               // that it sets
 
 	maybe, child, unordered, tried int // > 0: it may not happen; in a scope of its own; in an order that is not known; before a catch
 	steps, calls                   *int
@@ -36,6 +37,12 @@ type definition struct {
 	name string
 	file *File
 	node *syntax.Node
+}
+
+// alias is one that the module sets.
+type alias struct {
+	name string // in lower case, "" if it is computed
+	at   Place
 }
 
 func newRunner(m *Module) *runner {
@@ -109,7 +116,7 @@ func (r *runner) forget(name string) {
 			delete(vars, name)
 		}
 	}
-	delete(r.vars, strings.TrimPrefix(name, "local:"))
+	delete(r.vars, strings.TrimPrefix(strings.TrimPrefix(name, "local:"), "variable:"))
 }
 
 // forgetChanges drops what is known of the variables that something in n may change.
@@ -146,6 +153,11 @@ func changed(n *syntax.Node) string {
 func (r *runner) block(n *syntax.Node) flow {
 	for _, p := range n.Block.Params {
 		delete(r.vars, strings.ToLower(p.Name))
+		if p.Default != nil {
+			r.maybe++ // it may be given
+			r.effects(p.Default)
+			r.maybe--
+		}
 	}
 	for _, b := range n.Block.Named {
 		if b.Name == "begin" || b.Name == "process" || b.Name == "end" {
@@ -415,9 +427,13 @@ func (r *runner) assign(n *syntax.Node) {
 	if target.Kind == syntax.List {
 		for _, k := range target.Kids {
 			r.forget(changed(k))
+			if strings.HasPrefix(strings.ToLower(changed(k)), "function:") {
+				r.unknown(n, "A function is made by an assignment to $%s, whose declaration is not read. Write function %s { … }.", changed(k), changed(k)[len("function:"):])
+			}
 		}
 	}
 	if target.Kind != syntax.Var {
+		r.effects(target)
 		r.forget(changed(target))
 		return
 	}
@@ -427,7 +443,7 @@ func (r *runner) assign(n *syntax.Node) {
 		return
 	}
 	v, known := r.eval(value)
-	bare := strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:")
+	bare := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(name, "script:"), "local:"), "variable:")
 	old, had := r.vars[bare]
 	r.forget(name)
 	name = bare

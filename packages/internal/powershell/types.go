@@ -76,6 +76,33 @@ func (m *Module) defines(name string) bool {
 	return m.classNames[strings.ToLower(name)]
 }
 
+// parameterClasses are the classes of the module, in lower case, that are made of PowerShell's ParameterAttribute or of one
+// another.
+func (m *Module) parameterClasses() map[string]bool {
+	if m.parameters != nil {
+		return m.parameters
+	}
+	m.parameters = map[string]bool{}
+	for more := true; more; {
+		more = false
+		for _, f := range m.Files {
+			f.Walk(func(n, _ *syntax.Node) bool {
+				if n.Kind != syntax.TypeDef || m.parameters[strings.ToLower(n.Text)] {
+					return true
+				}
+				for _, k := range n.Kids {
+					base := strings.ToLower(k.Text[strings.LastIndexByte(k.Text, '.')+1:])
+					if k.Kind == syntax.Type && (base == "parameter" || base == "parameterattribute" || m.parameters[base]) {
+						m.parameters[strings.ToLower(n.Text)], more = true, true
+					}
+				}
+				return true
+			})
+		}
+	}
+	return m.parameters
+}
+
 // attribute reports one that PowerShell does not find, and types in its arguments that it may not find: the function then
 // cannot be called.
 func (m *Module) attribute(f *File, a *syntax.Node) {
@@ -83,6 +110,8 @@ func (m *Module) attribute(f *File, a *syntax.Node) {
 	short = strings.TrimPrefix(short, "system.")
 	inAutomation := strings.TrimPrefix(short, "management.automation.")
 	switch {
+	case m.parameterClasses()[strings.ToLower(a.Text)], m.parameterClasses()[short+"attribute"]:
+		m.unknown(f.At(a), "The attribute [%s] is a class of the module that is made of Parameter, and may set Mandatory and the rest. Write [Parameter(…)].", a.Text)
 	case attributes[short], inAutomation != short, m.defines(a.Text), m.defines(a.Text + "Attribute"),
 		strings.HasPrefix(short, "diagnostics.codeanalysis."), attributes[strings.TrimSuffix(short, "attribute")] && f.using("System.Management.Automation"),
 		short == "credential" && f.using("System.Management.Automation"):

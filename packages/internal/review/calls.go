@@ -1,7 +1,9 @@
 package review
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/packages/internal/powershell/syntax"
@@ -22,6 +24,10 @@ func (c *code) checkCalls() {
 					for _, k := range n.Kids {
 						labels[k] = len(k.Kids) == 1
 					}
+				}
+			case syntax.Chain:
+				if n.Text == "&" {
+					c.child(s, n, "& at the end, which makes a job of it,")
 				}
 			case syntax.Invoke:
 				c.checkInvoke(s, n)
@@ -69,10 +75,25 @@ func (c *code) checkCommand(s *scope, n *syntax.Node) {
 	switch name {
 	case "invoke-expression":
 		c.computed(s, n, "Invoke-Expression runs text")
-	case "invoke-command", "foreach-object", "start-threadjob", "measure-command", "where-object", "register-objectevent", "register-engineevent":
+	case "import-alias":
+		c.computed(s, n, "The aliases that are read here are not in a script")
+	case "update-typedata", "update-formatdata":
+		if a.has("appendpath") || a.has("prependpath") || len(a.positional) > 0 {
+			c.foreign(s, n, "A file of types or formats")
+		}
+	case "set-location", "push-location", "new-psdrive":
+		for _, v := range slices.Concat(a.positional, slices.Collect(maps.Values(a.named))) {
+			if text, ok := v.Constant(); ok && drive(text+":") {
+				c.computed(s, n, "What is done on the drive of functions or aliases is not followed")
+			}
+		}
+	case "new-module", "invoke-command", "foreach-object", "start-threadjob", "measure-command", "where-object", "register-objectevent", "register-engineevent":
 		c.checkBlocks(s, n, a)
 	case "set-alias", "new-alias":
 		_, known := a.get(1, "value").Constant()
+		if c.twice[n] {
+			c.computed(s, n, "An alias is set to something else than elsewhere")
+		}
 		if _, named := a.get(0, "name").Constant(); !known || !named || len(a.splats) > 0 {
 			c.computed(s, n, "An alias is set to what is computed")
 		}
@@ -83,7 +104,7 @@ func (c *code) checkCommand(s *scope, n *syntax.Node) {
 	case "new-object":
 		c.checkObject(s, n, a)
 	case "add-type":
-		if _, assembly := a.get(-1, "assemblyname").Constant(); !assembly {
+		if text, assembly := a.get(-1, "assemblyname").Constant(); !assembly || strings.ContainsAny(text, `/\`) || isDLL(text) {
 			c.foreign(s, n, "Add-Type")
 		}
 	case "import-module":
@@ -149,7 +170,7 @@ func program(name, written string) bool {
 // judged: unknown-declaration.
 func (c *code) checkComputed(s *scope, n *syntax.Node) {
 	called := n.Kids[0]
-	if n.Text == "." && s.name == "" || c.isBlock(s, called) || c.ownPath(s, called) {
+	if n.Text == "." && c.module.Sources(n) || c.isBlock(s, called) || c.ownPath(s, called) {
 		return
 	}
 	c.computed(s, n, "What is called here is computed")
@@ -222,13 +243,17 @@ func (c *code) isBlockVariable(s *scope, name string) bool {
 	}
 	c.asked[name] = true
 	defer delete(c.asked, name)
-	values := c.assignments(s, name)
+	values := slices.Concat(s.assigned[name], c.global.assigned[name])
+	block, parameter := s.blocks[name]
+	if parameter && !block || c.tainted[name] {
+		return false
+	}
 	for _, v := range values {
 		if !c.isBlock(s, v) {
 			return false
 		}
 	}
-	return len(values) > 0 || s.blocks[name]
+	return len(values) > 0 || block
 }
 
 // checkBlocks judges commands that run a script block.
@@ -238,6 +263,10 @@ func (c *code) checkBlocks(s *scope, n *syntax.Node, a arguments) {
 			c.computed(s, n, "The script block that runs here is computed")
 			return
 		}
+	}
+	if member, ok := a.get(0, "membername").Constant(); ok && c.command(n) == "foreach-object" && runs[strings.ToLower(member)] {
+		c.computed(s, n, "This runs text")
+		return
 	}
 	if a.has("filepath") {
 		c.computed(s, n, "The script that runs here is a file")
@@ -280,7 +309,7 @@ func (c *code) checkImport(s *scope, n *syntax.Node, a arguments) {
 	text, ok := v.Constant()
 	switch {
 	case ok && !strings.ContainsAny(text, `/\`):
-		if strings.HasSuffix(strings.ToLower(text), ".dll") {
+		if isDLL(text) {
 			c.foreign(s, n, "An assembly")
 		}
 	case ok && c.ownScript(text), v != nil && c.ownPath(s, v), v != nil && v.Kind == syntax.List && c.allNames(v):
@@ -289,9 +318,11 @@ func (c *code) checkImport(s *scope, n *syntax.Node, a arguments) {
 	}
 }
 
+func isDLL(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".dll") }
+
 func (c *code) allNames(list *syntax.Node) bool {
 	for _, k := range list.Kids {
-		if text, ok := k.Constant(); !ok || strings.ContainsAny(text, `/\`) {
+		if text, ok := k.Constant(); !ok || strings.ContainsAny(text, `/\`) || isDLL(text) {
 			return false
 		}
 	}
@@ -301,13 +332,20 @@ func (c *code) allNames(list *syntax.Node) bool {
 // drive says whether a path is on a drive of functions or aliases.
 func drive(path string) bool {
 	path = strings.ToLower(path)
+	path = strings.TrimPrefix(path, `microsoft.powershell.core\`)
 	return strings.HasPrefix(path, "function:") || strings.HasPrefix(path, "alias:")
 }
 
 // checkDrive judges $function:Name = …
 func (c *code) checkDrive(s *scope, n *syntax.Node) {
-	if t := n.Kids[0]; t.Kind == syntax.Var && drive(t.Text) && len(n.Kids) == 2 && !c.isBlock(s, n.Kids[1]) {
-		c.computed(s, n, "A function or an alias is set to what is computed")
+	targets := n.Kids[:1]
+	if targets[0].Kind == syntax.List {
+		targets = targets[0].Kids
+	}
+	for _, t := range targets {
+		if t.Kind == syntax.Var && drive(t.Text) && len(n.Kids) == 2 && !c.isBlock(s, n.Kids[1]) {
+			c.computed(s, n, "A function or an alias is set to what is computed")
+		}
 	}
 }
 
@@ -327,15 +365,28 @@ func (c *code) checkInvoke(s *scope, n *syntax.Node) {
 		return
 	}
 	switch name {
-	case "invokescript", "newscriptblock", "addscript", "expandstring":
+	case "foreach": // of a collection, with a member's name
+		if member, ok := n.Kids[min(1, len(n.Kids)-1)].Constant(); ok && runs[strings.ToLower(member)] {
+			c.computed(s, n, "This runs text")
+		}
+	case "load":
+		if base := m.Kids[0]; base.Kind == syntax.Member && base.Kids[0].Kind == syntax.Type && typeName(base.Kids[0].Text) == "appdomain" {
+			c.foreign(s, n, "An assembly")
+		}
+	case "loadfromassemblypath", "loadfromstream", "loadfromassemblyname", "definedynamicassembly", "executeassembly":
+		c.foreign(s, n, "An assembly")
+	case "invokescript", "newscriptblock", "addscript", "expandstring", "getscriptblock", "createpipeline", "createnestedpipeline":
 		c.computed(s, n, "This runs text")
 	case "addcommand":
 		if text, ok := n.Kids[min(1, len(n.Kids)-1)].Constant(); ok {
 			c.checkName(s, n, c.resolve(text), text)
+			if c.resolve(text) == "invoke-expression" {
+				c.computed(s, n, "This runs text")
+			}
 		} else {
 			c.computed(s, n, "The command that is called here is computed")
 		}
-	case "invoke", "invokereturnasis", "invokewithcontext", "dynamicinvoke":
+	case "invoke", "invokereturnasis", "invokewithcontext", "dynamicinvoke", "begininvoke", "invokeasync":
 		if !c.isBlock(s, m.Kids[0]) {
 			c.computed(s, n, "What is called here is computed")
 		}
@@ -343,6 +394,9 @@ func (c *code) checkInvoke(s *scope, n *syntax.Node) {
 		c.computed(s, n, "The method that is called here is found when it runs")
 	}
 }
+
+// runs are members that run text or a block.
+var runs = set("invoke invokereturnasis invokewithcontext invokescript newscriptblock addscript expandstring")
 
 // checkStatic applies the rules on the calls of static methods.
 func (c *code) checkStatic(s *scope, n, of *syntax.Node, name string) {
@@ -357,6 +411,8 @@ func (c *code) checkStatic(s *scope, n, of *syntax.Node, name string) {
 		c.computed(s, n, "[scriptblock]::Create makes code of text")
 	case t == "assembly" && strings.HasPrefix(name, "load"), t == "assemblyloadcontext", t == "assembly" && name == "unsafeloadfrom":
 		c.foreign(s, n, "An assembly")
+	case t == "nativelibrary", t == "marshal" && strings.HasPrefix(name, "getdelegate"), name == "definedynamicassembly":
+		c.foreign(s, n, "What is called by its address or made while it runs")
 	case t == "activator", t == "type" && name == "gettype":
 		c.computed(s, n, "The type that is used here is found when it runs")
 	}

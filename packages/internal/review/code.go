@@ -16,6 +16,7 @@ type scope struct {
 	name     string // of the function, "" for a file
 	body     *syntax.Node
 	params   []*syntax.Param
+	inline   bool // the parameters stand after the name, outside of the body
 	exported bool // a cmdlet, whose parameters come from whoever runs it
 
 	assigned map[string][]*syntax.Node // what its variables are set to, by their names in lower case
@@ -28,12 +29,15 @@ type scope struct {
 // code is all PowerShell of a package.
 type code struct {
 	*report
+	module    *powershell.Module
 	scopes    []*scope
-	functions map[string][]*scope // by name in lower case
-	aliases   map[string]string   // of the package's own, in lower case
-	files     map[string]bool     // paths of the scripts, in lower case
-	global    *scope              // variables that functions share
-	final     bool                // findings are kept only in the last round
+	functions map[string][]*scope   // by name in lower case
+	aliases   map[string]string     // of the package's own, in lower case
+	tainted   map[string]bool       // variables that hold what cannot be told to be a block, in lower case
+	twice     map[*syntax.Node]bool // that set an alias to something else than before
+	files     map[string]bool       // paths of the scripts, in lower case
+	global    *scope                // variables that functions share
+	final     bool                  // findings are kept only in the last round
 	changed   bool
 	pipeline  []labels // what comes down the pipelines that are being read, the innermost last
 	injected  map[*syntax.Node]bool
@@ -70,7 +74,7 @@ type variable struct {
 // read finds the scopes of the module.
 func read(r *report, m *powershell.Module) *code {
 	c := &code{
-		report: r, functions: map[string][]*scope{}, aliases: map[string]string{}, files: map[string]bool{}, injected: map[*syntax.Node]bool{},
+		report: r, module: m, tainted: map[string]bool{}, twice: map[*syntax.Node]bool{}, functions: map[string][]*scope{}, aliases: map[string]string{}, files: map[string]bool{}, injected: map[*syntax.Node]bool{},
 		global: &scope{vars: map[string]*variable{}, assigned: map[string][]*syntax.Node{}}, asked: map[string]bool{}, found: map[found]bool{}, values: map[*syntax.Node]labels{}, work: maxWork,
 	}
 	exported := map[*syntax.Node]bool{}
@@ -100,7 +104,7 @@ func (c *code) enter(s *scope, exported map[*syntax.Node]bool) {
 		if n.Kind != syntax.FuncDef {
 			return true
 		}
-		inner := &scope{file: s.file, name: plainName(n.Func.Name), body: n.Func.Body, params: n.Func.Params(), exported: exported[n]}
+		inner := &scope{file: s.file, name: plainName(n.Func.Name), body: n.Func.Body, params: n.Func.Params(), inline: n.Func.HasInline, exported: exported[n]}
 		if n.Func.Keyword != "method" {
 			key := strings.ToLower(inner.name)
 			c.functions[key] = append(c.functions[key], inner)
@@ -112,24 +116,44 @@ func (c *code) enter(s *scope, exported map[*syntax.Node]bool) {
 
 // each visits the nodes of a scope, without those of the functions inside it.
 func (s *scope) each(visit func(*syntax.Node)) {
-	s.body.Walk(func(n *syntax.Node) bool {
+	look := func(n *syntax.Node) bool {
 		if n.Kind == syntax.FuncDef {
 			return false
 		}
 		visit(n)
 		return true
-	})
+	}
+	s.body.Walk(look)
+	if s.inline {
+		for _, p := range s.params {
+			for _, a := range p.Attributes {
+				a.Walk(look)
+			}
+			p.Default.Walk(look)
+		}
+	}
 }
 
 // note keeps what a node says of aliases, and of what variables are set to.
 func (c *code) note(s *scope, n *syntax.Node) {
 	switch n.Kind {
 	case syntax.ScriptBlock:
-		s.noteBlocks(n.Block.Params)
+		if n != s.body {
+			s.noteBlocks(n.Block.Params)
+		}
 	case syntax.Assign:
-		if name, ok := variableName(n.Kids[0]); ok && len(n.Kids) == 2 {
-			to := c.home(s, n.Kids[0])
-			to.assigned[name] = append(to.assigned[name], n.Kids[1])
+		c.noteSet(s, n.Kids[0], n.Kids[1])
+	case syntax.Invoke: // of a method that may put something in
+		if name, _ := field(n.Kids[0]); len(n.Kids) > 1 && fills[name] {
+			for _, v := range n.Kids[1:] {
+				if _, key := v.Constant(); !key || v == n.Kids[len(n.Kids)-1] {
+					c.noteSet(s, n.Kids[0].Kids[0], v)
+				}
+			}
+		}
+	case syntax.Cast:
+		if n.Kids[0].Is("ref") {
+			c.taint(base(n.Kids[1]))
 		}
 	case syntax.Loop:
 		if n.Text == "foreach" && len(n.Kids) == 3 && n.Kids[0].Kind == syntax.Var {
@@ -138,22 +162,65 @@ func (c *code) note(s *scope, n *syntax.Node) {
 		}
 	case syntax.Command:
 		a := c.arguments(n)
+		c.noteNamed(n, a)
 		if c.command(n) != "set-alias" && c.command(n) != "new-alias" {
 			return
 		}
 		name, ok1 := a.get(0, "name").Constant()
 		value, ok2 := a.get(1, "value").Constant()
 		if ok1 && ok2 {
+			if old, ok := c.aliases[strings.ToLower(name)]; ok && !strings.EqualFold(old, value) {
+				c.twice[n] = true
+			}
 			c.aliases[strings.ToLower(name)] = value
 		}
 	}
 }
 
+// fills are methods that put something into what they are called on.
+var fills = set("add set_item insert addrange enqueue push tryadd")
+
+// noteSet keeps what a variable, or a part of it, is set to.
+func (c *code) noteSet(s *scope, target, value *syntax.Node) {
+	for (target.Kind == syntax.Cast || target.Kind == syntax.Paren) && len(target.Kids) > 0 {
+		target = target.Kids[len(target.Kids)-1]
+	}
+	if target.Kind == syntax.List { // which value is whose is not looked at
+		for _, k := range target.Kids {
+			c.noteSet(s, k, value)
+		}
+		return
+	}
+	if name := plainName(strings.ToLower(base(target))); name != "" {
+		to := c.home(s, target)
+		to.assigned[name] = append(to.assigned[name], value)
+	}
+}
+
+// noteNamed notes the variables that a command sets by their names.
+func (c *code) noteNamed(n *syntax.Node, a arguments) {
+	switch c.command(n) {
+	case "set-variable", "new-variable", "get-variable":
+		if name, ok := a.get(0, "name").Constant(); ok {
+			c.taint(name)
+		}
+	}
+	for parameter, v := range a.named {
+		if name, ok := v.Constant(); ok && (strings.HasSuffix(parameter, "variable") || strings.HasPrefix(parameter, "outv") || setters[parameter]) {
+			c.taint(strings.TrimPrefix(name, "+"))
+		}
+	}
+}
+
+// setters are short names of parameters that name a variable to be set.
+var setters = set("ov ev wv iv pv sv")
+
+func (c *code) taint(name string) { c.tainted[plainName(strings.ToLower(name))] = true }
+
+// noteBlocks keeps which parameters are script blocks: the others may hold anything.
 func (s *scope) noteBlocks(params []*syntax.Param) {
 	for _, p := range params {
-		if typed(p, "scriptblock") {
-			s.blocks[strings.ToLower(p.Name)] = true
-		}
+		s.blocks[strings.ToLower(p.Name)] = typed(p, "scriptblock")
 	}
 }
 
@@ -241,7 +308,7 @@ func (c *code) resolve(name string) string {
 	for range 10 { // aliases of aliases, which may go round in a circle
 		if to, ok := c.aliases[name]; ok {
 			name = strings.ToLower(to)
-		} else if to, ok := builtin[name]; ok && len(c.functions[name]) == 0 {
+		} else if to, ok := builtin[name]; ok { // which PowerShell finds before a function
 			name = to
 		} else {
 			break

@@ -2,6 +2,7 @@ package review
 
 import (
 	"bytes"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,6 +85,37 @@ func (s Subject) places() (home powershell.Place, at func(cmdlet string) powersh
 		}
 		return home
 	}
+}
+
+// checkLoads looks for what manifests load that is no script.
+func (r *report) checkLoads(m *powershell.Module) {
+	for _, f := range m.Files {
+		for _, n := range f.Root.Kids {
+			if n.Kind != syntax.Hash || !strings.EqualFold(path.Ext(f.Path), ".psd1") {
+				continue
+			}
+			for pair := range slices.Chunk(n.Kids, 2) {
+				key, _ := pair[0].Constant()
+				pair[len(pair)-1].Walk(func(v *syntax.Node) bool {
+					if text, ok := v.Constant(); ok && loads(strings.ToLower(key), strings.ToLower(path.Ext(text))) {
+						r.add(foreignCode, f.At(v), "%s loads %.100q, which may hold code that this review does not read: write it in PowerShell scripts, or tell the reviewer where its source is.", key, text)
+					}
+					return true
+				})
+			}
+		}
+	}
+}
+
+// loads says whether a manifest's entry loads code from a file that is no script, by the file's extension.
+func loads(key, extension string) bool {
+	switch key {
+	case "typestoprocess", "formatstoprocess", "requiredassemblies":
+		return true
+	case "rootmodule", "moduletoprocess", "nestedmodules":
+		return extension == ".dll" || extension == ".exe" || extension == ".cdxml" || extension == ".xaml"
+	}
+	return false
 }
 
 // usesMOB is where the module uses $MOB_Connection first, nil for nowhere.

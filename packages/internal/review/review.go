@@ -43,6 +43,7 @@ func Check(s Subject, k Known) []domain.ReviewFinding {
 		}
 		r.checkFunctions(s)
 		r.checkManagement(s, k, home, usesMOB(s.Module))
+		r.checkLoads(s.Module)
 		c := read(r, s.Module)
 		c.follow()
 		c.checkCalls()

@@ -20,7 +20,9 @@ func (p *parser) chain() *Node {
 		end := p.pos
 		p.skip()
 		if !p.has("&&") && !p.has("||") {
-			p.terminated(end)
+			if p.terminated(end) {
+				chain.Text = "&"
+			}
 			break
 		}
 		at := p.pos
@@ -34,27 +36,29 @@ func (p *parser) chain() *Node {
 		chain.Kids = append(chain.Kids, next)
 	}
 	chain.End = chain.Kids[len(chain.Kids)-1].End
-	if len(chain.Kids) == 1 {
+	if len(chain.Kids) == 1 && chain.Text == "" {
 		return n
 	}
 	return chain
 }
 
-// terminated reports what stands where a statement has to end.
-func (p *parser) terminated(end int) {
+// terminated reports what stands where a statement has to end. It says whether the statement ends with &.
+func (p *parser) terminated(end int) (background bool) {
 	c := p.at(0)
-	if c == '&' { // in the background
+	if c == '&' {
+		background = true
 		p.pos++
 		p.skip()
 		c = p.at(0)
 	} else if p.eof() || newline(c) || c == ';' || c == ')' || c == '}' {
 		p.pos = end
-		return
+		return false
 	}
 	if p.eof() || newline(c) || c == ';' || c == ')' || c == '}' {
-		return
+		return background
 	}
 	p.fail(p.pos, "Unexpected token '"+string(p.rune())+"' in expression or statement.")
+	return background
 }
 
 func (p *parser) pipeline() *Node {

@@ -11,7 +11,7 @@ const (
 	ScriptBlock             // { … }, a file, a function's body: see Node.Block
 	Statements              // the block of an if, loop, try …; the inside of $( ) and @( )
 	Pipeline                // Kids: commands and expressions joined by |
-	Chain                   // Kids: pipelines joined by && or ||
+	Chain                   // Kids: pipelines joined by && or ||; Text: "&" where a job does it, which may be one pipeline
 	Command                 // Text: its operator, "&", "." or ""; Kids: what names it, then Argument, Splat, Redirection and values
 	Argument                // -Name or -Name:value; Text: Name without the dash; Kids: the value that is joined by a colon
 	Splat                   // @name; Text: name
