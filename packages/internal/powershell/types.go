@@ -83,21 +83,24 @@ func (m *Module) parameterClasses() map[string]bool {
 		return m.parameters
 	}
 	m.parameters = map[string]bool{}
-	for more := true; more; {
-		more = false
-		for _, f := range m.Files {
-			f.Walk(func(n, _ *syntax.Node) bool {
-				if n.Kind != syntax.TypeDef || m.parameters[strings.ToLower(n.Text)] {
-					return true
-				}
-				for _, k := range n.Kids {
+	derived := map[string][]string{}
+	for _, f := range m.Files {
+		f.Walk(func(n, _ *syntax.Node) bool {
+			for _, k := range n.Kids {
+				if n.Kind == syntax.TypeDef && k.Kind == syntax.Type {
 					base := strings.ToLower(k.Text[strings.LastIndexByte(k.Text, '.')+1:])
-					if k.Kind == syntax.Type && (base == "parameter" || base == "parameterattribute" || m.parameters[base]) {
-						m.parameters[strings.ToLower(n.Text)], more = true, true
-					}
+					derived[base] = append(derived[base], strings.ToLower(n.Text))
 				}
-				return true
-			})
+			}
+			return true
+		})
+	}
+	for next := []string{"parameter", "parameterattribute"}; len(next) > 0; next = next[1:] {
+		for _, name := range derived[next[0]] {
+			if !m.parameters[name] {
+				m.parameters[name] = true
+				next = append(next, name)
+			}
 		}
 	}
 	return m.parameters
