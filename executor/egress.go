@@ -39,7 +39,11 @@ func (j *job) openEgress(p *runtime.Prepared) error {
 // lower case, others in capitals only.
 func proxyEnv(g domain.Grant) (env []string) {
 	direct := []string{"localhost", "127.0.0.1", "::1", "vc", strings.ToLower(g.VCenter.Host)}
+	hosts := slices.Clone(g.Hosts)
 	for _, h := range g.SSH {
+		hosts = append(hosts, h.Endpoint)
+	}
+	for _, h := range hosts {
 		if host := strings.ToLower(h.Host); !slices.Contains(direct, host) {
 			direct = append(direct, host)
 		}

@@ -60,8 +60,8 @@ func (b *Broker) ExtendPolicy(path string) error {
 	return nil
 }
 
-// Open opens the grant of an execution: listeners for its vCenter and the SSH servers of its private cloud, and the
-// token and key that they take. It logs in nowhere; that happens at first use. The grant ends with ctx: listeners
+// Open opens the grant of an execution: listeners for its vCenter, the HTTPS of its hosts and the SSH servers of its
+// private cloud, and the token and key that they take. It logs in nowhere; that happens at first use. The grant ends with ctx: listeners
 // and connections are cut at once, Airlock's sessions are logged out (2 s at most), then Done is closed. What happens
 // meanwhile is told to record, up to the close of Done; its writer sees to it that no secret of the execution stays in it.
 //
@@ -101,16 +101,18 @@ type grant struct {
 	signers   []ssh.Signer // host keys, in the order of upstream.SSH
 	key       ssh.PublicKey
 	vcenter   vcproxy.Config
-	listeners []net.Listener // vCenter, then one an SSH host
+	listeners []net.Listener // vCenter, then one an SSH host, then one a host's HTTPS
 	done      chan struct{}
 }
 
 // prepare makes what the execution is known by, and by what it knows the broker.
 func (b *Broker) prepare(ctx context.Context, x domain.Execution, up Upstream, record audit.Writer) (*grant, error) {
 	g := &grant{ctx: ctx, log: b.log, audit: record, execution: x, upstream: up, done: make(chan struct{})}
-	authority, certificate, err := ca.Issue(ca.Request{
-		Name: "Airlock execution authority", Hosts: []string{up.VCenter, "vc", "localhost", "127.0.0.1", "::1"}, Lifetime: certificateLife,
-	})
+	names := []string{up.VCenter, "vc", "localhost", "127.0.0.1", "::1"}
+	for _, h := range up.Hosts {
+		names = append(names, h.Host)
+	}
+	authority, certificate, err := ca.Issue(ca.Request{Name: "Airlock execution authority", Hosts: names, Lifetime: certificateLife})
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +177,14 @@ func (g *grant) listen(listen domain.Listen) error {
 		}
 		hostKey := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(g.signers[i].PublicKey())))
 		g.SSH = append(g.SSH, domain.SSHEndpoint{Endpoint: e, HostKey: hostKey})
+	}
+	for _, h := range g.upstream.Hosts {
+		e, err := open(h.Host, httpsPort)
+		if err != nil {
+			return err
+		}
+		g.Hosts = append(g.Hosts, e)
+		g.vcenter.Hosts = append(g.vcenter.Hosts, vcproxy.Host{Name: h.Host, Addr: h.Addr, Listener: g.listeners[len(g.listeners)-1]})
 	}
 	return nil
 }

@@ -117,9 +117,8 @@ func (c *carrier) update(ctx context.Context, name string, size int64) (m *libra
 	return m, id, to, err
 }
 
-// all moves something by each way, and looks at what came of it.
-func (c *carrier) all(ctx context.Context, name string) error {
-	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+// appliance imports one with a disk, and looks at what came of it.
+func (c *carrier) appliance(ctx context.Context, name string, content []byte) error {
 	lease, info, err := c.lease(ctx, name)
 	if err != nil {
 		return fmt.Errorf("lease: %w", err)
@@ -134,7 +133,13 @@ func (c *carrier) all(ctx context.Context, name string) error {
 	if err != nil || len(manifest) != 1 || manifest[0].Size != int64(len(content)) {
 		return fmt.Errorf("the lease has taken %+v, %w", manifest, err)
 	}
-	if err := lease.Complete(ctx); err != nil {
+	return lease.Complete(ctx)
+}
+
+// all moves something by each way, and looks at what came of it.
+func (c *carrier) all(ctx context.Context, name string) error {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	if err := c.appliance(ctx, name, content); err != nil {
 		return err
 	}
 	m, id, to, err := c.update(ctx, name, int64(len(content)))

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -51,8 +52,21 @@ func NewUpstream(ctx context.Context, c domain.PrivateCloud, r Registry) (Upstre
 			}
 		}
 		up.SSH = append(up.SSH, host)
+		if h.Name != domain.VCenterSSH && !strings.EqualFold(h.Name, c.VCenter) {
+			up.Hosts = append(up.Hosts, domain.Endpoint{Host: h.Name, Addr: httpsOf(h)})
+		}
 	}
 	return up, nil
+}
+
+// httpsOf is where to dial for the HTTPS of a host: where its SSH is, unless that has a port of its own and so may be
+// anything in between.
+func httpsOf(h domain.SSHHost) string {
+	host, port, err := net.SplitHostPort(h.Address)
+	if err != nil || port != "22" {
+		host = h.Name
+	}
+	return net.JoinHostPort(host, "443")
 }
 
 func newSSHHost(c domain.PrivateCloud, h domain.SSHHost, r Registry) SSHHost {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,11 +49,13 @@ func (s *script) dial(t testing.TB, c *soap.Client) {
 	tr.Proxy, tr.DialContext = nil, nil
 	tr.DialTLSContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
 		host, _, _ := net.SplitHostPort(addr)
-		if addr != s.VCenter.Host+":443" {
+		granted := append([]domain.Endpoint{s.VCenter}, s.Hosts...)
+		i := slices.IndexFunc(granted, func(e domain.Endpoint) bool { return addr == e.Host+":443" })
+		if i < 0 {
 			return nil, &net.AddrError{Err: "not a host of the grant", Addr: addr}
 		}
 		d := tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: host}}
-		conn, err := d.DialContext(ctx, "tcp", s.VCenter.Addr)
+		conn, err := d.DialContext(ctx, "tcp", granted[i].Addr)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@
 //
 //   - vCenter (SOAP, REST, SSO administration, datastore files): internal/vcproxy. A client carries the token where it
 //     would carry a session id, and does not log in.
+//   - Files of leases (HttpNfcLease), over HTTPS to each host that a lease names: internal/vcproxy too.
 //   - SSH and SFTP of each host, and of the vCenter under the name "VC": internal/sshproxy. A client logs in as the
 //     grant's user with the grant's key, and checks the host key that the grant names.
 //
@@ -47,6 +48,7 @@ type Upstream struct {
 	Thumbprint string         // of the one certificate that is taken, as domain.FormatThumbprint has it; "" to go by RootCAs
 	User       string         // with the SSO domain: scripting@vsphere.local
 	Password   func(context.Context) (secret.Text, error)
+	Hosts      []domain.Endpoint // ESXi hosts, and where to dial for their HTTPS
 	SSH        []SSHHost
 }
 

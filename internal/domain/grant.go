@@ -20,6 +20,7 @@ type Grant struct {
 	Key   secret.Text // SSH private key of this execution, OpenSSH PEM
 
 	VCenter Endpoint
+	Hosts   []Endpoint    // ESXi hosts, HTTPS: to and from them go the files of leases (HttpNfcLease), whose URLs name them
 	SSH     []SSHEndpoint // one a host, and "VC" for the vCenter itself
 
 	// Done is closed when the context has ended and no session, listener or goroutine of the grant is left.

@@ -1,6 +1,6 @@
 // Package vcenter gives a cmdlet govmomi clients of its private cloud's vCenter, already logged in.
 //
-// A client trusts the execution's own certificate authority, dials the session broker under the vCenter's name, and
+// A client trusts the execution's own certificate authority, dials the session broker under the names of the vCenter and the hosts, and
 // carries the execution's token where a session id would stand. There is nothing to log in to and nothing to log out
 // of: the session ends with the execution. A cmdlet that does not import this package does not link govmomi.
 package vcenter
@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/session"
@@ -73,7 +75,7 @@ func vim(ctx context.Context, x *sdk.Execution) (*vim25.Client, error) {
 	sc.UserAgent = "airlock-go/1"
 	transport := sc.DefaultTransport()
 	transport.Proxy = nil // the broker is reached directly
-	transport.DialTLSContext = dial(g.VCenter, authorities)
+	transport.DialTLSContext = dial(g, authorities)
 	sc.Jar.SetCookies(u, []*http.Cookie{{Name: soap.SessionCookieName, Value: g.Token.Reveal(), Path: "/", Secure: true}})
 	c, err := vim25.NewClient(ctx, sc)
 	if err != nil {
@@ -82,13 +84,15 @@ func vim(ctx context.Context, x *sdk.Execution) (*vim25.Client, error) {
 	return c, nil
 }
 
-// dial connects to the granted address for the vCenter's name, and to nothing else.
-func dial(granted wire.Endpoint, authorities *x509.CertPool) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := tls.Dialer{Config: &tls.Config{RootCAs: authorities, ServerName: granted.Host, MinVersion: tls.VersionTLS12}}
+// dial connects to the granted addresses for the names of the vCenter and the hosts, and to nothing else.
+func dial(g wire.Grant, authorities *x509.CertPool) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	granted := append([]wire.Endpoint{g.VCenter}, g.Hosts...)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if addr != net.JoinHostPort(granted.Host, "443") {
+		i := slices.IndexFunc(granted, func(e wire.Endpoint) bool { return strings.EqualFold(addr, net.JoinHostPort(e.Host, "443")) })
+		if i < 0 {
 			return nil, fmt.Errorf("%s is no server that the execution was granted", addr)
 		}
-		return d.DialContext(ctx, network, granted.Addr)
+		d := tls.Dialer{Config: &tls.Config{RootCAs: authorities, ServerName: granted[i].Host, MinVersion: tls.VersionTLS12}}
+		return d.DialContext(ctx, network, granted[i].Addr)
 	}
 }

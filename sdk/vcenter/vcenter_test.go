@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 			sdk.Cmdlet[struct{}]{Name: "Get-About", Run: getAbout},
 			sdk.Cmdlet[struct{}]{Name: "New-Category", Run: newCategory},
 			sdk.Cmdlet[struct{}]{Name: "Find-User", Run: findUser},
+			sdk.Cmdlet[struct{}]{Name: "Open-Host", Run: openHost},
 			sdk.Cmdlet[struct{}]{Name: "Open-Elsewhere", Run: openElsewhere},
 		)
 	}
@@ -78,6 +79,23 @@ func findUser(ctx context.Context, x *sdk.Execution, _ struct{}) error {
 	}
 	x.Output(u.Id.Name)
 	return nil
+}
+
+// openHost asks a host of the grant for something, as for the file of a lease.
+func openHost(ctx context.Context, x *sdk.Execution, _ struct{}) error {
+	c, err := vcenter.Client(ctx, x)
+	if err != nil {
+		return err
+	}
+	u, err := c.ParseURL("https://127.0.0.1/about")
+	if err != nil {
+		return err
+	}
+	r, _, err := c.Download(ctx, u, &soap.DefaultDownload)
+	if err != nil {
+		return err
+	}
+	return r.Close()
 }
 
 func openElsewhere(ctx context.Context, x *sdk.Execution, _ struct{}) error {
@@ -145,6 +163,11 @@ func TestClientsAreLoggedIn(t *testing.T) {
 	soapGrant, restGrant := simulated(t)
 	if r := run(t, "Get-About", soapGrant); r.End.Failure != "" || !strings.Contains(r.Text(wire.KindOutput), "administrator") {
 		t.Errorf("SOAP: %q, output %q", r.End.Failure, r.Text(wire.KindOutput))
+	}
+	withHost := soapGrant
+	withHost.Hosts = []wire.Endpoint{{Host: "127.0.0.1", Addr: soapGrant.VCenter.Addr}} // a name in the certificate, port 443
+	if r := run(t, "Open-Host", withHost); r.End.Failure != "" {
+		t.Errorf("a host: %q", r.End.Failure)
 	}
 	if r := run(t, "New-Category", restGrant); r.End.Failure != "" {
 		t.Errorf("REST: %q", r.End.Failure)

@@ -49,6 +49,7 @@ type Grant struct {
 	Token   secret.Text // stands where a vCenter session id or a password would
 	Key     secret.Text // SSH private key, OpenSSH PEM
 	VCenter Endpoint
+	Hosts   []Endpoint // HTTPS of ESXi hosts, for the files of leases
 	SSH     []SSHEndpoint
 }
 
@@ -112,6 +113,7 @@ type (
 		Token   string        `json:"token"`
 		Key     string        `json:"key"`
 		VCenter Endpoint      `json:"vcenter"`
+		Hosts   []Endpoint    `json:"hosts,omitempty"`
 		SSH     []SSHEndpoint `json:"ssh"`
 	}
 	secretForm struct {
@@ -127,7 +129,7 @@ func EncodeStart(s Start) ([]byte, error) {
 		TimeoutSeconds: s.TimeoutSeconds, Parameters: map[string]argumentForm{},
 		VCAddress: s.VCAddress, SddcDNSSuffix: s.SddcDNSSuffix, SddcResourceID: s.SddcResourceID,
 		AadAuthority: s.AadAuthority, Secrets: map[string]string{},
-		Grant: grantForm{s.Grant.CA, s.Grant.User, s.Grant.Token.Reveal(), s.Grant.Key.Reveal(), s.Grant.VCenter, s.Grant.SSH},
+		Grant: grantForm{s.Grant.CA, s.Grant.User, s.Grant.Token.Reveal(), s.Grant.Key.Reveal(), s.Grant.VCenter, s.Grant.Hosts, s.Grant.SSH},
 	}
 	for name, a := range s.Parameters {
 		form.Parameters[name] = argumentForm{a.Type, a.Value, a.Username, a.Secret.Reveal()}
@@ -149,7 +151,7 @@ func DecodeStart(payload []byte) (Start, error) {
 		TimeoutSeconds: form.TimeoutSeconds, Parameters: map[string]Argument{},
 		VCAddress: form.VCAddress, SddcDNSSuffix: form.SddcDNSSuffix, SddcResourceID: form.SddcResourceID,
 		AadAuthority: form.AadAuthority, Secrets: map[string]secret.Text{},
-		Grant: Grant{form.Grant.CA, form.Grant.User, secret.New(form.Grant.Token), secret.New(form.Grant.Key), form.Grant.VCenter, form.Grant.SSH},
+		Grant: Grant{form.Grant.CA, form.Grant.User, secret.New(form.Grant.Token), secret.New(form.Grant.Key), form.Grant.VCenter, form.Grant.Hosts, form.Grant.SSH},
 	}
 	for name, a := range form.Parameters {
 		s.Parameters[name] = Argument{a.Type, a.Value, a.Username, secret.New(a.Secret)}

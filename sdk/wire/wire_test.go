@@ -102,7 +102,8 @@ var start = wire.Start{
 	Secrets: map[string]secret.Text{"a": secret.New("kept-canary")},
 	Grant: wire.Grant{
 		CA: "pem", User: "u", Token: secret.New("token-canary"), Key: secret.New("ssh-canary"), VCenter: wire.Endpoint{Host: "vc.test", Addr: "127.0.0.1:1"},
-		SSH: []wire.SSHEndpoint{{Endpoint: wire.Endpoint{Host: "VC", Addr: "127.0.0.1:2"}, HostKey: "ssh-ed25519 AAAA"}},
+		Hosts: []wire.Endpoint{{Host: "esx01.sddc1.example", Addr: "127.0.0.1:3"}},
+		SSH:   []wire.SSHEndpoint{{Endpoint: wire.Endpoint{Host: "VC", Addr: "127.0.0.1:2"}, HostKey: "ssh-ed25519 AAAA"}},
 	},
 }
 

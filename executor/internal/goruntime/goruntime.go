@@ -240,6 +240,9 @@ func startOf(p runtime.Prepared) wire.Start {
 			VCenter: wire.Endpoint(p.Grant.VCenter),
 		},
 	}
+	for _, h := range p.Grant.Hosts {
+		s.Grant.Hosts = append(s.Grant.Hosts, wire.Endpoint(h))
+	}
 	for _, h := range p.Grant.SSH {
 		s.Grant.SSH = append(s.Grant.SSH, wire.SSHEndpoint{Endpoint: wire.Endpoint(h.Endpoint), HostKey: h.HostKey})
 	}

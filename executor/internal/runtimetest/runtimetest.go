@@ -263,8 +263,8 @@ func (s Suite) told(t *testing.T) {
 		p.Secrets = map[string]secret.Text{"kept": secret.New("pw-3")}
 		p.Cloud = domain.PrivateCloud{ID: domain.CloudID{Subscription: "s", ResourceGroup: "g", Name: "c"}, VCenter: "vc.test", DNSSuffix: "test", AadAuthority: "https://login.test"}
 		p.Grant = domain.Grant{CA: []byte("ca"), User: "execution-x", Token: secret.New("token"), Key: secret.New("key"),
-			VCenter: domain.Endpoint{Host: "vc.test", Addr: "127.0.0.1:1"},
-			SSH:     []domain.SSHEndpoint{{Endpoint: domain.Endpoint{Host: "VC", Addr: "127.0.0.1:2"}, HostKey: "ssh-ed25519 x"}}}
+			VCenter: domain.Endpoint{Host: "vc.test", Addr: "127.0.0.1:1"}, Hosts: []domain.Endpoint{{Host: "esx.test", Addr: "127.0.0.1:3"}},
+			SSH: []domain.SSHEndpoint{{Endpoint: domain.Endpoint{Host: "VC", Addr: "127.0.0.1:2"}, HostKey: "ssh-ed25519 x"}}}
 	})
 	wantWell(t, r.wait(t))
 	var got struct {
@@ -277,6 +277,7 @@ func (s Suite) told(t *testing.T) {
 		Grant           struct {
 			CA, User string
 			VCenter  domain.Endpoint
+			Hosts    []domain.Endpoint
 			SSH      []struct{ Host, Addr, HostKey string }
 		}
 	}
@@ -290,7 +291,7 @@ func (s Suite) told(t *testing.T) {
 	said := fmt.Sprint(got)
 	want := "{0193 x Write-Start vc.test test /subscriptions/s/resourceGroups/g/providers/Microsoft.AVS/privateClouds/c https://login.test" +
 		" 3600 map[Login:{Credential  joe} Password:{SecureString  } Plain:{String text }] map[kept:pw-3]" +
-		" map[Login:pw-2 Password:pw-1 Plain:] token key {ca execution-x {vc.test 127.0.0.1:1} [{VC 127.0.0.1:2 ssh-ed25519 x}]}}"
+		" map[Login:pw-2 Password:pw-1 Plain:] token key {ca execution-x {vc.test 127.0.0.1:1} [{esx.test 127.0.0.1:3}] [{VC 127.0.0.1:2 ssh-ed25519 x}]}}"
 	if said != want {
 		t.Errorf("the script was told\n%s, not\n%s", said, want)
 	}

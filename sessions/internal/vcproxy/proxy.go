@@ -7,6 +7,8 @@
 // execution's user and token, is answered here (scriptlogin.go, sts.go), and so is Logout. What scripts may ask at all is
 // for package policy to decide (judge.go). Answers lose what would tell a session.
 //
+// The files of leases go to and from hosts, which are played beside the vCenter (host.go, leases.go).
+//
 // Airlock's own sessions are made at first use (login.go), and once more where the vCenter has dropped one (again.go).
 package vcproxy
 
@@ -33,7 +35,7 @@ import (
 const (
 	maxConns  = 256
 	maxHeader = 64 << 10 // bytes of a request's header
-	maxBodies = 32 << 20 // bytes of all requests under way that are kept to be judged or sent again
+	maxBodies = 32 << 20 // bytes of all requests under way that are kept to be judged or sent again, and as many of answers that are changed
 )
 
 // ok is the result of an audit event that tells no failure.
@@ -46,6 +48,7 @@ type Config struct {
 	TLS      *tls.Config // how its certificate is verified
 	User     string
 	Password func(context.Context) (secret.Text, error) // read at each login
+	Hosts    []Host
 
 	ScriptUser  string          // of the execution
 	Token       secret.Text     // of the execution
@@ -61,8 +64,10 @@ type Config struct {
 type proxy struct {
 	c         Config
 	logins    *logins
-	assertion secret.Text         // id of the assertion by which the execution can log in
+	assertion secret.Text // id of the assertion by which the execution can log in
+	leases    leases
 	bodies    *semaphore.Weighted // bytes of requests in memory
+	answers   *semaphore.Weighted // bytes of answers in memory
 	upgrades  *semaphore.Weighted // WebSockets
 	conns     sync.WaitGroup      // connections, those that were taken over among them
 	alone     *semaphore.Weighted // of calls that are judged by roles and permissions, one at a time
@@ -70,12 +75,15 @@ type proxy struct {
 }
 
 func newProxy(ctx context.Context, c Config) *proxy {
-	p := &proxy{c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies), alone: semaphore.NewWeighted(1), upgrades: semaphore.NewWeighted(maxUpgrades)}
+	p := &proxy{
+		c: c, logins: newLogins(ctx, c), bodies: semaphore.NewWeighted(maxBodies), answers: semaphore.NewWeighted(maxBodies),
+		alone: semaphore.NewWeighted(1), upgrades: semaphore.NewWeighted(maxUpgrades),
+	}
 	p.assertion = secret.New("_" + rand.Text() + rand.Text()) // an XML id begins with no digit
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      again{p},
-		ModifyResponse: clean,
+		ModifyResponse: p.answer,
 		ErrorHandler:   p.unreachable,
 		BufferPool:     &buffers,
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
@@ -83,15 +91,26 @@ func newProxy(ctx context.Context, c Config) *proxy {
 	return p
 }
 
-// Serve answers on l until ctx ends. When it returns all connections are cut and Airlock's sessions are logged out.
+// Serve answers on l, and for the hosts on theirs, until ctx ends. When it returns all connections are cut and Airlock's
+// sessions are logged out.
 func Serve(ctx context.Context, l net.Listener, c Config) {
 	p := newProxy(ctx, c)
+	p.conns.Go(func() { p.keepAlive(ctx) })
+	for _, h := range c.Hosts {
+		p.conns.Go(func() { p.serve(ctx, netutil.LimitListener(h.Listener, maxHostConns), p.host(h)) })
+	}
+	p.serve(ctx, netutil.LimitListener(l, maxConns), p)
+	p.conns.Wait()
+	p.logins.end()
+}
+
+func (p *proxy) serve(ctx context.Context, l net.Listener, h http.Handler) {
 	srv := &http.Server{
-		Handler:           p,
+		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: time.Minute,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(p.c.Log.Handler(), slog.LevelDebug),
 		ConnState: func(_ net.Conn, s http.ConnState) { // each ends in one of the last two
 			switch s {
 			case http.StateNew:
@@ -103,15 +122,13 @@ func Serve(ctx context.Context, l net.Listener, c Config) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
-	p.conns.Go(func() { p.keepAlive(ctx) })
-	_ = srv.Serve(tls.NewListener(netutil.LimitListener(l, maxConns), &tls.Config{
-		Certificates: []tls.Certificate{c.Certificate},
+	_ = srv.Serve(tls.NewListener(l, &tls.Config{
+		Certificates: []tls.Certificate{p.c.Certificate},
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"},
 	})) // returns when srv is closed, or the listener by whoever opened it
 	<-ctx.Done()
-	p.conns.Wait()
-	p.logins.end()
+	_ = srv.Close() // also where stop came before the function ran
 }
 
 func (p *proxy) keepAlive(ctx context.Context) {

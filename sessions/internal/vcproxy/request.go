@@ -82,6 +82,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // judged is a request that policy lets pass, or that has been answered.
 type judged struct {
 	envelope.Call
+	asked    policy.Service
 	body     []byte // in hand: of a SOAP call, and of a REST call that is small
 	held     int64  // of proxy.bodies, until the call is answered
 	tokens   carried
@@ -95,6 +96,7 @@ type judged struct {
 func (p *proxy) judge(w http.ResponseWriter, r *http.Request, j *judged) (service, *refusal) {
 	asked, closed := p.c.Policy.Path(r.URL)
 	s := serviceOf(asked)
+	j.asked = asked
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default: // TRACE would show the session
@@ -297,6 +299,9 @@ func exchange(body []byte, places []envelope.Span, id string) []byte {
 // rewrite sends a request to the vCenter, whatever host it names.
 func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "https", p.c.Host, ""
+	if g, ok := r.Out.Context().Value(passageKey{}).(*passage); ok && (g.call.leases() || g.call.registrations()) {
+		r.Out.Header.Del("Accept-Encoding") // the answer is read here
+	}
 }
 
 // shown is a path for a message or an audit event.

@@ -31,5 +31,6 @@ func serviceOf(s policy.Service) service {
 const (
 	ruleSession = "no-session" // without the execution's token, or with another one
 	ruleForm    = policy.RuleForm
+	ruleLease   = "lease-only"     // to a host, and not of a lease of the execution's
 	ruleLogin   = "no-other-login" // the policy's too, for other ways to log in
 )
