@@ -17,6 +17,10 @@ var verbNoun = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*-[A-Za-z][A-Za-z0-9]*$`)
 
 // checkFunctions applies the rules on cmdlets in PowerShell.
 func (r *report) checkFunctions(s Subject) {
+	cmdlets := map[string]manifest.Cmdlet{}
+	for _, c := range s.Manifest.Cmdlets {
+		cmdlets[strings.ToLower(c.Name)] = c
+	}
 	for _, f := range s.Module.Functions {
 		at := f.File.At(f.Def)
 		if !verbNoun.MatchString(f.Name) && !slices.Contains(kinds, manifest.Lifecycle(strings.ToLower(f.Name))) {
@@ -37,8 +41,7 @@ func (r *report) checkFunctions(s Subject) {
 				r.add(dynamicParameters, powershell.Place{File: at.File, Line: line, Column: column}, "What this adds is not declared, so that nobody can give it: declare all parameters of %s.", f.Name)
 			}
 		}
-		c, _ := s.Manifest.Cmdlet(f.Name)
-		r.checkParameters(f, c)
+		r.checkParameters(f, cmdlets[strings.ToLower(f.Name)])
 	}
 }
 
@@ -77,11 +80,13 @@ func (s Subject) places() (home powershell.Place, at func(cmdlet string) powersh
 	if s.Module.Manifest != nil {
 		home.File = s.Module.Manifest.File.Path
 	}
+	functions := map[string]*powershell.Function{} // there may be very many
+	for _, f := range s.Module.Functions {
+		functions[strings.ToLower(f.Name)] = f
+	}
 	return home, func(cmdlet string) powershell.Place {
-		for _, f := range s.Module.Functions {
-			if strings.EqualFold(f.Name, cmdlet) {
-				return f.File.At(f.Def)
-			}
+		if f := functions[strings.ToLower(cmdlet)]; f != nil {
+			return f.File.At(f.Def)
 		}
 		return home
 	}
