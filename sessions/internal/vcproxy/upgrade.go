@@ -1,7 +1,11 @@
 package vcproxy
 
 import (
+	"bufio"
+	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 )
@@ -25,6 +29,29 @@ func (p *proxy) upgrade(w http.ResponseWriter, r *http.Request) *refusal {
 	defer p.conns.Done()
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "websocket")
-	p.forward.ServeHTTP(w, r)
+	p.forward.ServeHTTP(&taken{ResponseWriter: w, r: r}, r)
 	return nil
 }
+
+// taken cuts a connection that is taken over when the execution ends. httputil closes vCenter's end only, and then waits
+// for the script's where the other has ended in good order.
+type taken struct {
+	http.ResponseWriter
+	r *http.Request
+}
+
+// Hijack implements http.Hijacker.
+func (t *taken) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err == nil {
+		cut := conn
+		if over, is := conn.(*tls.Conn); is {
+			cut = over.NetConn() // TLS would say goodbye first, to who may not listen
+		}
+		context.AfterFunc(t.r.Context(), func() { _ = cut.Close() })
+	}
+	return conn, buffered, err
+}
+
+// Unwrap lets http.ResponseController through.
+func (t *taken) Unwrap() http.ResponseWriter { return t.ResponseWriter }
