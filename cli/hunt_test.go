@@ -78,7 +78,7 @@ func newHunt(t testing.TB, values map[string]string) *hunt {
 
 func slot(key uint64) uint64 { return key * 0x9E3779B97F4A7C15 >> 44 }
 
-// guises are the forms of a value, without those that look like another one.
+// guises are the forms of a value, always by the same names, without those that look like another one.
 func guises(value string) map[string]string {
 	var wide, escaped, plain bytes.Buffer
 	for _, u := range utf16.Encode([]rune(value)) {
@@ -100,8 +100,9 @@ func guises(value string) map[string]string {
 		}...)
 	}
 	for shift := range 3 { // base64 of something that contains it looks different by where it begins
-		for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "URL base64": base64.RawURLEncoding} {
+		for n, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			b := encoding.EncodeToString([]byte("xx"[:shift] + value))
+			name := []string{"base64", "URL base64"}[n]
 			all = append(all, [2]string{fmt.Sprintf("%s at %d", name, shift), b[[]int{0, 2, 3}[shift] : len(b)-len(b)%4-4]})
 		}
 	}
@@ -265,5 +266,16 @@ func (f finds) none(t testing.TB, where string) {
 	t.Helper()
 	for _, what := range slices.Sorted(maps.Keys(f)) {
 		t.Errorf("%s: %s, %v", where, what, slices.Sorted(maps.Keys(f[what])))
+	}
+}
+
+// The same value has the same forms by the same names each time: the controls ask for them by name.
+func TestGuisesAreTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	first := guises("of letters only")
+	for range 50 {
+		if again := guises("of letters only"); !maps.Equal(first, again) {
+			t.Fatalf("once %v, once %v", first, again)
+		}
 	}
 }
