@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
@@ -38,6 +39,12 @@ var pragmas = []string{
 	"journal_size_limit(16777216)",
 }
 
+// A process that was killed while it started a child leaves its lock to that child, until the child runs its program.
+const (
+	lockPatience = 2 * time.Second
+	lockPause    = 10 * time.Millisecond
+)
+
 // lockFile takes the lock that keeps a second process from the state file, by whatever symbolic link it comes. The
 // lock goes with the returned file.
 func lockFile(path string) (*os.File, error) {
@@ -49,7 +56,12 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Because(err, errors.ServiceUnavailable, "The state file %s cannot be opened; check that its directory exists and may be written to.", path)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for began := time.Now(); ; time.Sleep(lockPause) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Since(began) > lockPatience {
+			break
+		}
+	}
 	if err == nil {
 		return f, nil
 	}
