@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/airlock-run/airlock/executor/internal/pace"
 	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -47,8 +48,7 @@ type Config struct {
 type Writer struct {
 	cfg  Config
 	ctx  context.Context
-	some chan struct{} // there is something to store within BatchAge
-	now  chan struct{} // there is something to store at once
+	pace *pace.Pace
 	done chan struct{} // the writing goroutine has ended
 
 	mu      sync.Mutex
@@ -67,7 +67,7 @@ type Writer struct {
 // New returns a Writer that writes until Close, or until ctx ends.
 func New(ctx context.Context, cfg Config) *Writer {
 	w := &Writer{
-		cfg: cfg, ctx: ctx, some: make(chan struct{}, 1), now: make(chan struct{}, 1), done: make(chan struct{}),
+		cfg: cfg, ctx: ctx, pace: pace.New(BatchAge), done: make(chan struct{}),
 		redactor: cfg.Secrets.NewRedactor(),
 	}
 	w.taken = sync.NewCond(&w.mu)
@@ -107,9 +107,9 @@ func (w *Writer) write(s domain.Stream, text []byte) {
 	w.batch = append(w.batch, redact.Record{Seq: w.seq, Time: w.cfg.Now(), Stream: s, Text: text})
 	w.bytes += len(text)
 	if len(w.batch) >= BatchRecords || w.bytes >= BatchBytes {
-		wake(w.now)
+		w.pace.Now()
 	} else {
-		wake(w.some)
+		w.pace.Some()
 	}
 }
 
@@ -122,34 +122,17 @@ func (w *Writer) fail(err error) {
 	}
 }
 
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // run writes batches until the Writer is closed.
 func (w *Writer) run() {
 	defer close(w.done)
 	defer panics.To(w.lose)
-	var due <-chan time.Time
 	for {
-		select {
-		case <-w.some:
-			if due == nil {
-				due = time.After(BatchAge)
-			}
-			continue
-		case <-w.now:
-		case <-due:
-		}
-		due = nil
+		w.pace.Wait()
 		if closing := w.flush(); closing {
 			return
 		}
 		if _, held := w.redactor.Held(); held {
-			due = time.After(BatchAge)
+			w.pace.Again()
 		}
 	}
 }
@@ -196,7 +179,7 @@ func (w *Writer) Close() error {
 	w.mu.Lock()
 	w.closing = true
 	w.mu.Unlock()
-	wake(w.now)
+	w.pace.Now()
 	<-w.done
 	return w.lost
 }

@@ -8,7 +8,7 @@ func (r *Recorder) Drain() {
 		r.mu.Lock()
 		waiting := len(r.queue.events)
 		if waiting > 0 {
-			wake(r.now)
+			r.pace.Now()
 		}
 		r.mu.Unlock()
 		if waiting == 0 {

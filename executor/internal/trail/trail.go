@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/airlock-run/airlock/executor/internal/pace"
 	"github.com/airlock-run/airlock/executor/internal/panics"
 	"github.com/airlock-run/airlock/internal/audit"
 	"github.com/airlock-run/airlock/internal/redact"
@@ -42,8 +43,7 @@ type Config struct {
 type Recorder struct {
 	cfg  Config
 	ctx  context.Context
-	some chan struct{} // there is something to store within BatchAge
-	now  chan struct{} // there is something to store at once
+	pace *pace.Pace
 	done chan struct{} // the writing goroutine has ended
 
 	mu     sync.Mutex
@@ -64,7 +64,7 @@ type Recorder struct {
 // New returns a Recorder that stores what is written to it until Close.
 func New(ctx context.Context, cfg Config) *Recorder {
 	r := &Recorder{
-		cfg: cfg, ctx: ctx, some: make(chan struct{}, 1), now: make(chan struct{}, 1), done: make(chan struct{}), bounds: newBounds(),
+		cfg: cfg, ctx: ctx, pace: pace.New(BatchAge), done: make(chan struct{}), bounds: newBounds(),
 	}
 	go r.run()
 	return r
@@ -90,16 +90,9 @@ func (r *Recorder) Write(_ context.Context, e audit.Event) {
 	}
 	r.queue.add(e, size)
 	if len(r.queue.events) >= BatchEvents {
-		wake(r.now)
+		r.pace.Now()
 	} else {
-		wake(r.some)
-	}
-}
-
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		r.pace.Some()
 	}
 }
 
@@ -107,18 +100,8 @@ func wake(c chan struct{}) {
 func (r *Recorder) run() {
 	defer close(r.done)
 	defer panics.To(r.fail)
-	var due <-chan time.Time
 	for {
-		select {
-		case <-r.some:
-			if due == nil {
-				due = time.After(BatchAge)
-			}
-			continue
-		case <-r.now:
-		case <-due:
-		}
-		due = nil
+		r.pace.Wait()
 		r.mu.Lock()
 		batch, closed := r.queue.take(), r.closed
 		r.mu.Unlock()
@@ -177,7 +160,7 @@ func (r *Recorder) Close() error {
 		}
 	}
 	r.mu.Unlock()
-	wake(r.now)
+	r.pace.Now()
 	<-r.done
 	r.mu.Lock()
 	batch := r.queue.take() // none, unless the goroutine has met a mistake of ours
