@@ -257,28 +257,7 @@ func (p *parser) values() *Node {
 	if v == nil {
 		return nil
 	}
-	list := &Node{Kind: List, Pos: v.Pos, Kids: []*Node{v}}
-	for {
-		m := p.mark()
-		p.skip()
-		if p.at(0) != ',' {
-			p.reset(m)
-			break
-		}
-		p.pos++
-		after := p.pos
-		p.skipLines()
-		next := p.argument()
-		if next == nil {
-			p.fail(after, "Missing an argument in parameter list.")
-			break
-		}
-		list.Kids = append(list.Kids, next)
-	}
-	if list.End = p.pos; len(list.Kids) == 1 {
-		return v
-	}
-	return list
+	return p.joined(v, p.argument, "Missing an argument in parameter list.")
 }
 
 func (p *parser) verbatim() *Node {

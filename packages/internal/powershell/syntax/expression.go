@@ -120,7 +120,12 @@ func (p *parser) list() *Node {
 	if n == nil || p.noComma {
 		return n
 	}
-	list := &Node{Kind: List, Pos: n.Pos, Kids: []*Node{n}}
+	return p.joined(n, p.unary, "Missing expression after ','.")
+}
+
+// joined reads what comes after the first of values that are joined by commas. One alone stays what it is.
+func (p *parser) joined(first *Node, read func() *Node, missing string) *Node {
+	list := &Node{Kind: List, Pos: first.Pos, Kids: []*Node{first}}
 	for {
 		m := p.mark()
 		p.skip()
@@ -131,15 +136,15 @@ func (p *parser) list() *Node {
 		p.pos++
 		after := p.pos
 		p.skipLines()
-		next := p.unary()
+		next := read()
 		if next == nil {
-			p.fail(after, "Missing expression after ','.")
+			p.fail(after, missing)
 			break
 		}
 		list.Kids = append(list.Kids, next)
 	}
 	if list.End = p.pos; len(list.Kids) == 1 {
-		return n
+		return first
 	}
 	return list
 }
