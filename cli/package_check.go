@@ -64,7 +64,7 @@ func refuseErrors(findings []domain.ReviewFinding) error {
 func (a *app) printReview(path string, findings []domain.ReviewFinding, output string) error {
 	switch output {
 	case "json":
-		return a.printReviewJSON(findings)
+		return a.printJSON(append([]domain.ReviewFinding{}, findings...)) // [] for none
 	case "sarif":
 		for i := range findings {
 			findings[i].File = fileIn(path, findings[i].File)
@@ -105,20 +105,4 @@ func fileIn(path, file string) string {
 		return file
 	}
 	return filepath.ToSlash(filepath.Join(path, file))
-}
-
-func (a *app) printReviewJSON(findings []domain.ReviewFinding) error {
-	type finding struct {
-		Rule     string          `json:"rule"`
-		Severity domain.Severity `json:"severity"`
-		File     string          `json:"file,omitempty"`
-		Line     int             `json:"line,omitempty"`
-		Column   int             `json:"column,omitempty"`
-		Message  string          `json:"message"`
-	}
-	all := []finding{}
-	for _, f := range findings {
-		all = append(all, finding(f))
-	}
-	return a.printJSON(all)
 }

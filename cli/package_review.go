@@ -146,16 +146,8 @@ func (a *app) reviewShow() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 	}
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
-		path, err := versionPath(args[0])
+		_, _, r, err := a.version(ctx, args[0])
 		if err != nil {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		var r resource
-		if _, err := c.do(ctx, http.MethodGet, path, nil, &r); err != nil {
 			return err
 		}
 		if a.output == "json" {
@@ -164,6 +156,18 @@ func (a *app) reviewShow() *cobra.Command {
 		return a.printReviewed(r)
 	})
 	return cmd
+}
+
+// version gets a version of a package, with its path and the client that got it.
+func (a *app) version(ctx context.Context, ref string) (c *client, path string, r resource, err error) {
+	if path, err = versionPath(ref); err != nil {
+		return nil, "", r, err
+	}
+	if c, err = a.client(); err != nil {
+		return nil, "", r, err
+	}
+	_, err = c.do(ctx, http.MethodGet, path, nil, &r)
+	return c, path, r, err
 }
 
 // printReviewed shows all of a version to who is to decide about it.
@@ -207,16 +211,8 @@ func (a *app) reviewDownload() *cobra.Command {
 	}
 	out := cmd.Flags().String("out", ".", "directory for the .nupkg")
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
-		path, err := versionPath(args[0])
+		c, path, r, err := a.version(ctx, args[0])
 		if err != nil {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		var r resource
-		if _, err := c.do(ctx, http.MethodGet, path, nil, &r); err != nil {
 			return err
 		}
 		var p versionProperties

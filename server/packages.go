@@ -29,26 +29,26 @@ type Repository interface {
 
 // versionProperties are what is known of a version. Cmdlets and Findings are left out of lists.
 type versionProperties struct {
-	PackageName  string             `json:"packageName"`
-	Version      string             `json:"version"`
-	Ring         string             `json:"ring"` // general, preview or dev
-	State        domain.ReviewState `json:"state"`
-	Library      bool               `json:"library"`
-	Description  string             `json:"description"`
-	Company      string             `json:"company,omitempty"`
-	URI          string             `json:"uri,omitempty"`
-	SHA256       string             `json:"sha256"`
-	Size         int64              `json:"size"` // in bytes
-	PushedAt     time.Time          `json:"pushedAt"`
-	PushedBy     string             `json:"pushedBy,omitempty"` // "" for what the server was started with
-	Promotes     string             `json:"promotes,omitempty"` // the version with a label whose files these are
-	FindingCount findingCount       `json:"findingCount"`
-	Acknowledge  []string           `json:"acknowledge"` // the rules that an approval has to acknowledge
-	Review       *reviewProperties  `json:"review,omitempty"`
-	Dependencies []dependency       `json:"dependencies"`
-	Lock         []pin              `json:"lock"`
-	Findings     []finding          `json:"findings,omitzero"`
-	Cmdlets      []manifest.Cmdlet  `json:"cmdlets,omitzero"` // as airlock.json has them
+	PackageName  string                 `json:"packageName"`
+	Version      string                 `json:"version"`
+	Ring         string                 `json:"ring"` // general, preview or dev
+	State        domain.ReviewState     `json:"state"`
+	Library      bool                   `json:"library"`
+	Description  string                 `json:"description"`
+	Company      string                 `json:"company,omitempty"`
+	URI          string                 `json:"uri,omitempty"`
+	SHA256       string                 `json:"sha256"`
+	Size         int64                  `json:"size"` // in bytes
+	PushedAt     time.Time              `json:"pushedAt"`
+	PushedBy     string                 `json:"pushedBy,omitempty"` // "" for what the server was started with
+	Promotes     string                 `json:"promotes,omitempty"` // the version with a label whose files these are
+	FindingCount findingCount           `json:"findingCount"`
+	Acknowledge  []string               `json:"acknowledge"` // the rules that an approval has to acknowledge
+	Review       *reviewProperties      `json:"review,omitempty"`
+	Dependencies []dependency           `json:"dependencies"`
+	Lock         []pin                  `json:"lock"`
+	Findings     []domain.ReviewFinding `json:"findings,omitzero"`
+	Cmdlets      []manifest.Cmdlet      `json:"cmdlets,omitzero"` // as airlock.json has them
 }
 
 type findingCount struct {
@@ -73,15 +73,6 @@ type pin struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
-}
-
-type finding struct {
-	Rule     string          `json:"rule"`
-	Severity domain.Severity `json:"severity"`
-	File     string          `json:"file,omitempty"`
-	Line     int             `json:"line,omitempty"`
-	Column   int             `json:"column,omitempty"`
-	Message  string          `json:"message"`
 }
 
 // ring is the ring of a version that the repository has taken.
@@ -114,9 +105,7 @@ func versionResource(p domain.Package, whole bool) resource[versionProperties] {
 	for _, needed := range p.Lock {
 		v.Lock = append(v.Lock, pin{needed.Name, needed.Version, needed.Digest})
 	}
-	findings := []finding{}
 	for _, f := range p.Findings {
-		findings = append(findings, finding(f))
 		switch f.Severity {
 		case domain.SeverityError:
 			v.FindingCount.Errors++
@@ -127,7 +116,7 @@ func versionResource(p domain.Package, whole bool) resource[versionProperties] {
 		}
 	}
 	if whole {
-		v.Findings, v.Cmdlets = findings, append([]manifest.Cmdlet{}, p.Manifest.Cmdlets...)
+		v.Findings, v.Cmdlets = append([]domain.ReviewFinding{}, p.Findings...), append([]manifest.Cmdlet{}, p.Manifest.Cmdlets...)
 	}
 	return resource[versionProperties]{ID: versionPath(p), Name: p.Ref(), Type: ownProvider + "/packages", Properties: v}
 }

@@ -48,13 +48,15 @@ type Decision struct {
 	Lock   []PackageRef
 }
 
-// ReviewFinding is what the analysis of a package has to say about a place in it.
+// ReviewFinding is what the analysis of a package has to say about a place in it. Its form as JSON is that of the API, of
+// the command line and of the store.
 type ReviewFinding struct {
-	Rule         string // its id, which docs/rules.md explains
-	Severity     Severity
-	File         string // in the package, with '/'; "" for the package as a whole
-	Line, Column int    // from 1; 0 for the file as a whole
-	Message      string // one sentence why, and what to do
+	Rule     string   `json:"rule"` // its id, which docs/rules.md explains
+	Severity Severity `json:"severity"`
+	File     string   `json:"file,omitempty"` // in the package, with '/'; "" for the package as a whole
+	Line     int      `json:"line,omitempty"` // from 1; 0 for the file as a whole
+	Column   int      `json:"column,omitempty"`
+	Message  string   `json:"message"` // one sentence why, and what to do
 }
 
 // Severity says what a finding means to a review.
