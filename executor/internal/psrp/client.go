@@ -192,9 +192,7 @@ func (c *Client) handle(of uuid.UUID, m message) {
 
 // closeOnce closes what only the calling goroutine closes.
 func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
+	if !isDone(c) {
 		close(c)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
+	"github.com/airlock-run/airlock/sdk/secret"
 )
 
 // FuzzLine: what is found in a line is written as it is found, and the line is the junk and what was found.
@@ -103,5 +104,44 @@ func TestEndWithoutState(t *testing.T) {
 	}
 	if len(junk) != 1 || junk[0] != "Unhandled exception." {
 		t.Errorf("beside the protocol came %q", junk)
+	}
+}
+
+func TestWhere(t *testing.T) {
+	for trace, want := range map[string]struct {
+		function string
+		line     int
+	}{
+		"at Test-Streams, /packages/Demo.Module/1.0.0/Demo.Module.psm1: line 20": {"Test-Streams", 20},
+		"at Inner, /p/a: line b.psm1: line 3\nat Outer, /p/a.psm1: line 9":       {"Inner", 3},
+		"at <ScriptBlock>, <No file>: line 1":                                    {"", 1},
+		"":                                                                       {"", 0},
+	} {
+		if function, line := (Failure{Trace: trace}).Where(); function != want.function || line != want.line {
+			t.Errorf("%q is in %q, line %d; want %+v", trace, function, line, want)
+		}
+	}
+}
+
+// TestSecureString: what is sent as a SecureString reads the same again, with the key and not without.
+func TestSecureString(t *testing.T) {
+	c := &Client{}
+	if _, err := c.SecureString(secret.New("x")); err == nil {
+		t.Error("a secret was sent without a key")
+	}
+	c.key.session = bytes.Repeat([]byte{7}, aesKey)
+	for _, text := range []string{"", "pa$$word", "s3crét 😀", strings.Repeat("long", 1000)} {
+		v, err := c.SecureString(secret.New(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := c.Reveal(v); err != nil || back.Reveal() != text {
+			t.Errorf("%q reads otherwise again: %v", text, err)
+		}
+		other := &Client{}
+		other.key.session = bytes.Repeat([]byte{8}, aesKey)
+		if back, err := other.Reveal(v); err == nil && back.Reveal() == text {
+			t.Errorf("%q was read with another key", text)
+		}
 	}
 }
