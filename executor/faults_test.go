@@ -228,7 +228,10 @@ func TestCancelIsHeardLater(t *testing.T) {
 }
 
 // setsMany is a runtime whose script sets more secrets than it may, and goes on when it is told to end.
-type setsMany struct{ changes, short int }
+type setsMany struct {
+	runtime.Runtime
+	changes, short int
+}
 
 func (s *setsMany) Run(_ context.Context, _ runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
 	value := secret.New("abc")
@@ -247,7 +250,10 @@ func TestTooManySecrets(t *testing.T) {
 	t.Parallel()
 	many := &setsMany{}
 	b := newHome(t).start(t, func(e *executor.Executor) {
-		e.WrapRuntime(func(runtime.Runtime) runtime.Runtime { return many })
+		e.WrapRuntime(func(r runtime.Runtime) runtime.Runtime {
+			many.Runtime = r
+			return many
+		})
 	})
 	x := b.run(execution(1, "x", "Test-Nothing"))
 	wantFailed(t, x, errors.SecretNameInvalid) // the first that was wrong

@@ -25,7 +25,10 @@ func (s shelves) Layout(_ context.Context, digest string) (string, error) {
 }
 
 // looks is a runtime that keeps what it was given.
-type looks struct{ given runtime.Prepared }
+type looks struct {
+	runtime.Runtime
+	given runtime.Prepared
+}
 
 func (l *looks) Run(_ context.Context, p runtime.Prepared, _ <-chan struct{}, h runtime.Host) runtime.End {
 	l.given = p
@@ -41,7 +44,10 @@ func TestLibraries(t *testing.T) {
 	h.hold(t, domain.Approved, lock...)
 	h.config.Packages = shelves{}
 	b := h.start(t, func(e *executor.Executor) {
-		e.WrapRuntime(func(runtime.Runtime) runtime.Runtime { return &seen })
+		e.WrapRuntime(func(r runtime.Runtime) runtime.Runtime {
+			seen.Runtime = r
+			return &seen
+		})
 	})
 	x := execution(1, "x", "Set-Secrets")
 	x.Lock = lock
@@ -85,7 +91,10 @@ func TestALibraryIsGone(t *testing.T) {
 			h.hold(t, c.state, library)
 			h.config.Packages = shelves{c.gone}
 			b := h.start(t, func(e *executor.Executor) {
-				e.WrapRuntime(func(runtime.Runtime) runtime.Runtime { return &seen })
+				e.WrapRuntime(func(r runtime.Runtime) runtime.Runtime {
+					seen.Runtime = r
+					return &seen
+				})
 			})
 			x := execution(1, "x", "Set-Secrets")
 			x.Lock = []domain.PackageRef{library}

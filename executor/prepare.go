@@ -149,10 +149,14 @@ func (j *job) openRoom(p *runtime.Prepared) (err error) {
 	if err := j.dirs.Make(j.Execution.ID); err != nil {
 		return err
 	}
-	j.room, err = j.sandbox.Open(j.stopping, sandbox.Place{
+	place := sandbox.Place{
 		Dir: j.dirs.Path(j.Execution.ID), Package: p.Package, Aliases: map[string]string{"vc": j.Cloud.VCenter},
 		Denied: j.denied,
-	})
+	}
+	if err := j.runtimes[p.Manifest.Runtime].Furnish(*p, &place); err != nil {
+		return err
+	}
+	j.room, err = j.sandbox.Open(j.stopping, place)
 	p.Room = j.room
 	return err
 }

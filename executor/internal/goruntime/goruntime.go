@@ -37,6 +37,9 @@ type Runtime struct{}
 
 var _ runtime.Runtime = Runtime{}
 
+// Furnish implements runtime.Runtime: a static executable needs nothing but its package.
+func (Runtime) Furnish(runtime.Prepared, *sandbox.Place) error { return nil }
+
 // Run implements runtime.Runtime.
 func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
 	path, err := executable(p)

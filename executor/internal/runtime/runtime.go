@@ -53,6 +53,8 @@ type End struct {
 
 // Runtime runs cmdlets of one kind.
 type Runtime interface {
+	// Furnish adds to the place of the room what the runtime needs in it. After an error nothing is run.
+	Furnish(p Prepared, place *sandbox.Place) error
 	// Run runs the cmdlet and returns when nothing of it is left. When stop is closed the script is asked to end and
 	// may go on until ctx ends, which kills it at once; the End is then of no interest. How long a cmdlet may run is
 	// the caller's to say: Run only bounds what a script that is over still takes.

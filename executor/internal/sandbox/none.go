@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -42,7 +43,16 @@ func (n *None) Open(_ context.Context, p Place) (Room, error) {
 	if !filepath.IsAbs(p.Dir) {
 		return nil, fmt.Errorf("the work directory %s is not absolute", p.Dir)
 	}
-	return &room{none: n, dir: p.Dir}, nil
+	r := &room{none: n, dir: p.Dir}
+	for name, dir := range p.Libraries {
+		if err := os.MkdirAll(r.Libraries(), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.Symlink(dir, filepath.Join(r.Libraries(), name)); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 type room struct {
@@ -80,6 +90,10 @@ func (r *room) Trust(authorities []byte) error {
 	return nil
 }
 
+// Libraries implements Room: it is in the work directory.
+func (r *room) Libraries() string { return filepath.Join(r.dir, libraries) }
+
+// Start implements Room.
 func (r *room) Start(c Command) (Process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -92,11 +106,11 @@ func (r *room) Start(c Command) (Process, error) {
 	attr := &os.ProcAttr{
 		Dir:   home,
 		Env:   slices.Concat(environment(home, filepath.Join(r.dir, Tmp)), r.trust, c.Env),
-		Files: append([]*os.File{null, c.Stdout, c.Stderr}, c.Files...),
+		Files: append([]*os.File{cmp.Or(c.Stdin, null), c.Stdout, c.Stderr}, c.Files...),
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	}
 	r.pipes = append(r.pipes, pipesOf(attr.Files)...)
-	p, err := r.none.spawner.start(c.Path, []string{c.Path}, attr)
+	p, err := r.none.spawner.start(c.Path, append([]string{c.Path}, c.Args...), attr)
 	if err != nil {
 		return nil, err
 	}

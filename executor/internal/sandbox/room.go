@@ -185,6 +185,9 @@ func (r *isolatedRoom) Trust(authorities []byte) error {
 	return nil
 }
 
+// Libraries implements Room.
+func (r *isolatedRoom) Libraries() string { return stage.Libraries }
+
 // Start implements Room.
 func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 	defer func() {

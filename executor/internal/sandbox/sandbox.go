@@ -29,6 +29,9 @@ type Place struct {
 	// Runtime are files and directories of the machine that the programs need, at the same paths inside; for a static
 	// executable there are none.
 	Runtime []string
+	// Libraries are further directories of files that nobody may change, by the name that each has in the room's directory
+	// of libraries.
+	Libraries map[string]string
 	// Aliases are further names of hosts, by the name: {"vc": "vcsa.example.com"}.
 	Aliases map[string]string
 	// Denied is told of each attempt to start a process, one after the other, before the attempt fails; nil for nobody.
@@ -52,8 +55,11 @@ const (
 	Tmp  = "tmp"
 )
 
-// authoritiesFile is a file beside them.
-const authoritiesFile = "authorities.pem"
+// What a room itself puts beside them.
+const (
+	authoritiesFile = "authorities.pem"
+	libraries       = "modules"
+)
 
 // environment is what every process of a room has.
 func environment(home, tmp string) []string {
@@ -72,6 +78,8 @@ type Room interface {
 	// Trust makes the TLS clients of processes that are started from now on trust these certificate authorities (PEM)
 	// and no others, by the variable SSL_CERT_FILE.
 	Trust(authorities []byte) error
+	// Libraries is the directory in which the room's processes find Place.Libraries.
+	Libraries() string
 	// Start starts a process.
 	Start(c Command) (Process, error)
 	// Close ends every process of the room, waits until they are gone, and gives back all that the room took. It can
@@ -80,12 +88,14 @@ type Room interface {
 }
 
 // Command is what to start. The process gets an environment of HOME, TMPDIR, PATH and LANG, SSL_CERT_FILE where the
-// room was given authorities, and Env; and no descriptor but an empty standard input, the two given, and from 3 on
-// Files. There is no way to give it arguments: what a script is told, it is told over a descriptor. The files are the
-// room's alone: who else holds one is taken for one of the room's processes.
+// room was given authorities, and Env; and no descriptor but standard input, the two given, and from 3 on Files. What a
+// script is told, it is told over a descriptor, never by an argument. The files are the room's alone: who else holds one
+// is taken for one of the room's processes.
 type Command struct {
 	Path   string   // as on the machine
+	Args   []string // what a program is always started with
 	Env    []string // NAME=value; never a secret
+	Stdin  *os.File // an empty one for nil
 	Stdout *os.File
 	Stderr *os.File
 	Files  []*os.File

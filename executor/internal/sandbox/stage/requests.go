@@ -20,10 +20,11 @@ const (
 
 // Where things are inside a room.
 const (
-	Home    = "/work/home"
-	Tmp     = "/work/tmp"
-	Package = "/package"
-	Etc     = "/etc"
+	Home      = "/work/home"
+	Tmp       = "/work/tmp"
+	Package   = "/package"
+	Libraries = "/modules"
+	Etc       = "/etc"
 )
 
 // Layout is what a room is made of. The paths are the machine's.
