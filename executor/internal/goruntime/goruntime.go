@@ -18,16 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/airlock-run/airlock/executor/internal/panics"
+	"github.com/airlock-run/airlock/executor/internal/process"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/wire"
 )
-
-// Linger is how long a process may stay after its script has said the last word, or closed the socket, before it is
-// killed.
-const Linger = time.Second
 
 // Platform is the key of manifest.Binaries under which this machine's executable stands.
 const Platform = goruntime.GOOS + "/" + goruntime.GOARCH
@@ -46,7 +43,7 @@ func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}
 	if err != nil {
 		return runtime.End{Err: err}
 	}
-	s, err := start(p.Room, path, p.Env)
+	s, err := process.StartSocket(p.Room, sandbox.Command{Path: path, Env: p.Env})
 	for _, fault := range faults {
 		if errors.Is(err, fault) {
 			return runtime.End{Err: errors.Because(err, errors.ScriptFailed, "The package's executable could not be started: %v. Build it for %s with `airlock package pack` and push it again.", fault, Platform)}
@@ -55,7 +52,7 @@ func (Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}
 	if err != nil {
 		return runtime.End{Err: err}
 	}
-	return s.run(ctx, p, stop, h)
+	return run(ctx, s, p, stop, h)
 }
 
 // faults are the errors of execve(2) that are the executable's own.
@@ -77,155 +74,47 @@ func executable(p runtime.Prepared) (string, error) {
 	return path, nil
 }
 
-// script is a script's process with the three ways out of it.
-type script struct {
-	process        sandbox.Process
-	socket         *reader
-	stdout, stderr *reader
-	ended          chan struct{} // closed when the process has ended
-	end            sandbox.End   // then
-	stayed         bool          // longer than Linger
-	panicked       chan error    // the first panic
-}
-
-// start starts the executable.
-func start(room sandbox.Room, path string, env []string) (_ *script, err error) {
-	var ours, theirs [3]*os.File // socket, stdout, stderr
-	defer func() {
-		for _, f := range theirs {
-			f.Close()
-		}
-		if err != nil {
-			for _, f := range ours {
-				f.Close()
-			}
-		}
-	}()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	theirs[0] = os.NewFile(uintptr(fds[1]), "script")
-	if err := unix.SetNonblock(fds[0], true); err != nil { // what os.NewFile asks, to wait for it without a thread
-		unix.Close(fds[0])
-		return nil, err
-	}
-	ours[0] = os.NewFile(uintptr(fds[0]), "host")
-	for i := 1; i < 3; i++ {
-		if ours[i], theirs[i], err = os.Pipe(); err != nil {
-			return nil, err
-		}
-	}
-	process, err := room.Start(sandbox.Command{Path: path, Env: env, Stdout: theirs[1], Stderr: theirs[2], Files: theirs[:1]})
-	if err != nil {
-		return nil, err
-	}
-	return &script{
-		process: process, socket: newReader(ours[0]), stdout: newReader(ours[1]), stderr: newReader(ours[2]),
-		ended: make(chan struct{}), panicked: make(chan error, 1),
-	}, nil
-}
-
 // run speaks with the script until nothing of it is left.
-func (s *script) run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
-	kill := context.AfterFunc(ctx, s.process.Kill)
-	defer kill()
-	var waiting, reading sync.WaitGroup
-	var turn sync.Mutex // of those who write to h
-	waiting.Go(func() {
-		defer s.cut()
-		defer panics.To(s.giveUp)
-		s.end = s.process.Wait()
-	})
-	reading.Go(func() {
-		defer panics.To(s.giveUp)
-		lines(s.stdout, domain.Output, h, &turn)
-	})
-	reading.Go(func() {
-		defer panics.To(s.giveUp)
-		lines(s.stderr, domain.Error, h, &turn)
-	})
-
-	c := &conversation{rw: s.socket, start: startOf(p), host: inTurn{h, &turn}}
-	said := make(chan struct{})
-	waiting.Go(func() {
-		defer panics.To(s.giveUp)
-		select {
-		case <-stop:
-			c.cancel("the execution is asked to end")
-		case <-said:
+func run(ctx context.Context, s *process.Process, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
+	var end wire.End
+	var err error
+	ended := s.Run(ctx, h, func(h runtime.Host) {
+		c := &conversation{rw: s.Conn, start: startOf(p), host: h}
+		var waiting sync.WaitGroup
+		defer waiting.Wait()
+		said := make(chan struct{})
+		defer close(said)
+		waiting.Go(func() {
+			defer panics.To(s.GiveUp)
+			select {
+			case <-stop:
+				c.cancel("the execution is asked to end")
+			case <-said:
+			}
+		})
+		end, err = c.talk()
+		if err != nil && !errors.Is(err, errHungUp) {
+			s.Kill()
 		}
 	})
-	var end wire.End
-	err := panics.Catch(func() (err error) {
-		end, err = c.talk()
-		return err
-	})
-	close(said)
-	if err != nil && !errors.Is(err, errHungUp) {
-		s.process.Kill()
-	}
-	s.socket.HangUp()
-	s.linger()
-	waiting.Wait()
-	reading.Wait()
-	s.close()
-	select {
-	case err := <-s.panicked:
-		return runtime.End{Err: err}
-	default:
-	}
-	if err != nil {
-		return runtime.End{Err: s.explain(err), Limit: s.end.Limit}
-	}
-	if end.Failure != "" {
-		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "%s", end.Failure), Limit: s.end.Limit}
+	switch {
+	case ended.Err != nil:
+		return runtime.End{Err: ended.Err}
+	case err != nil:
+		return runtime.End{Err: explain(err, ended), Limit: ended.Limit}
+	case end.Failure != "":
+		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "%s", end.Failure), Limit: ended.Limit}
 	}
 	return runtime.End{NamedOutputs: end.NamedOutputs}
 }
 
-// giveUp ends the script after a panic: without one of the goroutines it would wait for ever.
-func (s *script) giveUp(err error) {
-	select {
-	case s.panicked <- err:
-	default:
-	}
-	s.process.Kill()
-}
-
-// cut says that the process has ended. A descendant that hid may hold the other ends for ever.
-func (s *script) cut() {
-	close(s.ended)
-	for _, r := range []*reader{s.socket, s.stdout, s.stderr} {
-		r.Cut()
-	}
-}
-
-// linger waits for the process's end, and brings it about where it takes too long.
-func (s *script) linger() {
-	late := time.NewTimer(Linger)
-	defer late.Stop()
-	select {
-	case <-s.ended:
-	case <-late.C:
-		s.stayed = true
-		s.process.Kill()
-	}
-}
-
-func (s *script) close() {
-	for _, r := range []*reader{s.socket, s.stdout, s.stderr} {
-		r.Close()
-	}
-}
-
 // explain says for a user why the conversation broke off.
-func (s *script) explain(err error) error {
+func explain(err error, end process.End) error {
 	switch {
-	case errors.Is(err, errHungUp) && s.stayed:
+	case errors.Is(err, errHungUp) && end.Stayed:
 		return errors.Because(err, errors.ScriptFailed, "The script closed its connection to Airlock before it reported its end; a cmdlet must leave descriptor %d alone.", wire.FD)
 	case errors.Is(err, errHungUp):
-		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", s.end.How)
+		return errors.Because(err, errors.ScriptFailed, "The script's process ended (%s) before it reported its end; its Error stream may say why.", end.How)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package goruntime
+package process
 
 import (
 	"bytes"
@@ -63,8 +63,8 @@ func (r *reader) rest(b []byte) (n int, err error) {
 // Write implements io.Writer.
 func (r *reader) Write(b []byte) (int, error) { return r.f.Write(b) }
 
-// HangUp tells the other end of a socket that nothing more comes.
-func (r *reader) HangUp() {
+// hangUp tells the other end of a socket that nothing more comes.
+func (r *reader) hangUp() {
 	if raw, err := r.f.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
 	}
