@@ -45,7 +45,7 @@ func (j *job) conclude(ctx context.Context, end runtime.End, cause error) domain
 		return domain.Outcome{State: domain.Canceled, Warning: o.Warning}
 	}
 	f := failureOf(err, j.Execution.ID)
-	f.Message = j.sentence(f.Message)
+	f.Message = j.sentence(f.Message, maxMessage)
 	return domain.Outcome{State: domain.Failed, Failure: f, Warning: o.Warning}
 }
 
@@ -243,11 +243,11 @@ func failureOf(err error, id string) *domain.Failure {
 	return &domain.Failure{Code: e.Code, Message: e.Message}
 }
 
-// sentence makes a message presentable: redacted, in one line, not too long. Made one line, it is redacted once more,
+// sentence makes a message presentable: redacted, in one line, at most n bytes long. Made one line, it is redacted once more,
 // for what white space had kept apart.
-func (j *job) sentence(message string) string {
+func (j *job) sentence(message string, n int) string {
 	line := strings.Join(strings.Fields(j.shown(message)), " ")
-	return cut(j.shown(line), maxMessage)
+	return cut(j.shown(line), n)
 }
 
 // loggable is an error as the log may have it: what a script says can be a part of it.

@@ -42,6 +42,7 @@ type Store interface {
 	PackageByDigest(ctx context.Context, digest string) (domain.Package, error)
 	MarkUpdating(ctx context.Context, id string, fence int64) error
 	Start(ctx context.Context, id string, fence int64) error
+	SetProgress(ctx context.Context, id string, fence int64, text string) error
 	Seal(ctx context.Context, id string, fence int64, intent []byte) error
 	Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error
 }

@@ -41,6 +41,9 @@ func (j *job) Started() error {
 // Write implements runtime.Host.
 func (j *job) Write(s domain.Stream, text []byte) { j.output.Write(s, text) }
 
+// Progress implements runtime.Host.
+func (j *job) Progress(text string) { j.progress.say(text) }
+
 // SetSecret implements runtime.Host.
 func (j *job) SetSecret(name string, value *secret.Text) {
 	if err := j.setSecret(name, value); err != nil {
@@ -55,6 +58,7 @@ func (j *job) setSecret(name string, value *secret.Text) error {
 		if short, err = j.mask(*value); err != nil {
 			return err
 		}
+		j.progress.again() // without it
 	}
 	if !secretName.MatchString(name) {
 		return errors.Newf(errors.SecretNameInvalid, "The script set a persistent secret with the name %q; a name has 1 to 127 letters, digits and '-'.", cut(j.shown(name), 128))

@@ -33,10 +33,11 @@ type job struct {
 	kill     context.CancelFunc
 	started  chan struct{} // closed when the cmdlet starts
 
-	secrets *redact.Set
-	output  *stream.Writer
-	trail   *trail.Recorder
-	held    map[string]secret.Text // the persistent secrets as they were read
+	secrets  *redact.Set
+	output   *stream.Writer
+	trail    *trail.Recorder
+	progress *progress
+	held     map[string]secret.Text // the persistent secrets as they were read
 
 	mu      sync.Mutex
 	changes map[string]change // of persistent secrets, by name in lower case
@@ -70,6 +71,8 @@ func (e *Executor) execute(ctx context.Context, c domain.Claim) {
 		Store: e.cfg.Store, Execution: c.Execution.ID, Fence: c.Fence, Secrets: j.secrets, Log: e.cfg.Audit, Failed: j.stop,
 	})
 
+	j.progress = newProgress(j.storeProgress)
+
 	over := make(chan struct{})
 	var guard sync.WaitGroup
 	guard.Go(func() {
@@ -83,6 +86,7 @@ func (e *Executor) execute(ctx context.Context, c domain.Claim) {
 	cause := context.Cause(j.stopping) // what comes from now on comes too late
 	close(over)
 	guard.Wait()
+	j.progress.end()
 
 	j.teardown()
 	o := j.conclude(ctx, end, cause)

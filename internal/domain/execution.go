@@ -99,6 +99,12 @@ type Position struct {
 	Paused  bool   // the queue is paused: nothing of it starts
 }
 
+// Progress is how far a running execution says that it is. The zero value is one that says nothing.
+type Progress struct {
+	Seq  int64 // grows each time that the execution says something else
+	Text string
+}
+
 // Operation is an asynchronous operation as ARM shows it. The one that a PUT starts has the execution's id, and
 // outlives a deleted execution by 24 h.
 type Operation struct {

@@ -132,7 +132,7 @@ func (s *Store) Seal(ctx context.Context, id string, fence int64, intent []byte)
 	})
 }
 
-// Finish ends an execution: its state is final, secure values and the intent are removed, its mark is taken from the
+// Finish ends an execution: its state is final, secure values, the intent and its progress are removed, its mark is taken from the
 // private cloud, its operation has ended and its lane is free. One that is Deleting is removed with its output.
 // Outcome.Warning takes the place of an earlier one, unless it is "".
 func (s *Store) Finish(ctx context.Context, id string, fence int64, o domain.Outcome) error {
@@ -174,7 +174,7 @@ func end(t *tx, h holding, o domain.Outcome, now time.Time) error {
 	}
 	_, err := t.exec(`UPDATE executions SET state = $2, failure_code = $3, failure_message = $4,
 			warning = CASE WHEN $5 = '' THEN warning ELSE $5 END, named_outputs = $6, finished = $7,
-			expires = $7 + CASE WHEN retention > 0 THEN retention ELSE $8 END, sealed = NULL, intent = NULL
+			expires = $7 + CASE WHEN retention > 0 THEN retention ELSE $8 END, sealed = NULL, intent = NULL, progress = NULL
 		WHERE id = $1`, h.id, o.State, f.Code, f.Message, o.Warning, outputs, now.UnixMicro(), defaultRetention.Microseconds())
 	if err != nil {
 		return err

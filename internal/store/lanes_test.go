@@ -176,6 +176,7 @@ func TestFenceRefusesWhoHasLostTheExecution(t *testing.T) {
 				"MarkUpdating": f.MarkUpdating(ctx, at.id, at.fence),
 				"Start":        f.Start(ctx, at.id, at.fence),
 				"Append":       f.Append(ctx, at.id, at.fence, lines(1, domain.Output, "a")),
+				"SetProgress":  f.SetProgress(ctx, at.id, at.fence, "halfway"),
 				"Rewrite":      f.Rewrite(ctx, at.id, at.fence, func(r []domain.Record) ([]domain.Record, bool) { return r, true }),
 				"Seal":         f.Seal(ctx, at.id, at.fence, []byte("intent")),
 				"Finish":       f.Finish(ctx, at.id, at.fence, domain.Outcome{State: domain.Succeeded}),

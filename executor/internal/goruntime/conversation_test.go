@@ -29,6 +29,7 @@ type tally struct {
 
 func (h *tally) Started() error                 { h.started++; return nil }
 func (h *tally) SetSecret(string, *secret.Text) { h.changes++ }
+func (h *tally) Progress(string)                {}
 func (h *tally) Write(_ domain.Stream, text []byte) {
 	h.bytes += len(text)
 	h.longest = max(h.longest, len(text))

@@ -40,6 +40,9 @@ type Host interface {
 	Started() error
 	// Write takes what the script wrote as one record, bytes as they are. The text is the caller's again afterwards.
 	Write(stream domain.Stream, text []byte)
+	// Progress takes what the script says of how far it is, for those who watch; "" takes back what it said last. It is
+	// shown redacted, in one line and shortened, and never waits: call it as often as the script speaks.
+	Progress(text string)
 	// SetSecret takes a change of a persistent secret, nil to delete it: redacted at once, kept only after a good end.
 	SetSecret(name string, value *secret.Text)
 }

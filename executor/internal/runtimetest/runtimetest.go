@@ -72,11 +72,12 @@ func Run(t *testing.T, s Suite) {
 type Host struct {
 	StartErr error // what Started answers
 
-	mu      sync.Mutex
-	starts  int
-	records []domain.Record
-	changes map[string]*secret.Text
-	written chan string // every text, as it comes
+	mu       sync.Mutex
+	starts   int
+	records  []domain.Record
+	changes  map[string]*secret.Text
+	progress []string
+	written  chan string // every text, as it comes
 }
 
 // NewHost returns a host.
@@ -108,6 +109,13 @@ func (h *Host) SetSecret(name string, v *secret.Text) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changes[name] = v
+}
+
+// Progress implements runtime.Host.
+func (h *Host) Progress(text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.progress = append(h.progress, text)
 }
 
 // Texts are the texts of a stream.
