@@ -1,88 +1,26 @@
 package psrp
 
 import (
-	"bufio"
-	"compress/gzip"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/airlock-run/airlock/executor/internal/psrp/psrptest"
 )
 
-// recording is what a real pwsh said to a client, and what that said to it. testdata/recordings.jsonl.gz holds all that
-// were made of PowerShell 7.6.5, without times and decoded messages.
-type recording struct {
-	Name     string
-	Script   string
-	Exchange []struct{ Dir, Line string }
-	Outcome  outcome
-	// Pipelines are those of the recording in their order; nil where there is one.
-	Pipelines []struct{ Outcome outcome }
-	Keys      struct {
-		SessionKey string
-	}
-	Truncated any
-	Host      string
-}
-
-type outcome struct {
-	State                 string
-	Reason                *string
-	FullyQualifiedErrorID *string `json:"fullyQualifiedErrorId"`
-	ExceptionType         string
-	Streams               []struct {
-		Stream, Shape, ExceptionType, FullyQualifiedErrorID string
-		Text                                                *string
-		NoNewLine                                           bool
-	}
-	HostCalls []struct {
-		Method     string
-		Parameters []any
-	}
-}
-
-// outcomes are those of all pipelines.
-func (r recording) outcomes() []outcome {
-	if r.Pipelines == nil {
-		return []outcome{r.Outcome}
-	}
-	var all []outcome
-	for _, p := range r.Pipelines {
-		all = append(all, p.Outcome)
-	}
-	return all
-}
+type recording = psrptest.Recording
 
 func recordings(t testing.TB) []recording {
 	t.Helper()
-	f, err := os.Open("testdata/recordings.jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []recording
-	in := bufio.NewScanner(z)
-	in.Buffer(nil, 64<<20)
-	for in.Scan() {
-		var r recording
-		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, r)
-	}
-	if in.Err() != nil || len(all) != 748 {
-		t.Fatalf("%d recordings, %v", len(all), in.Err())
+	all, err := psrptest.Recordings()
+	if err != nil || len(all) != 748 {
+		t.Fatalf("%d recordings, %v", len(all), err)
 	}
 	return all
 }
 
 // leftOut says why a recording is not replayed, "" for one that is.
-func (r recording) leftOut() string {
+func leftOut(r recording) string {
 	switch {
 	case r.Truncated != nil:
 		return "its lines were cut"

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
+	"github.com/airlock-run/airlock/executor/internal/psrp/psrptest"
 )
 
 // double is a pwsh that says what a recording says. It takes messages by their meaning, in their order: ids are the
@@ -155,7 +156,7 @@ func (d *double) play() error {
 		if err != nil {
 			return err
 		}
-		if want.verb == command && d.pipelines > 0 && d.rec.outcomes()[d.pipelines-1].State == "StillRunning" {
+		if want.verb == command && d.pipelines > 0 && d.rec.Outcomes()[d.pipelines-1].State == "StillRunning" {
 			return nil // the recorder went on beside it, the client waits until the process is killed
 		}
 		if want.verb == closing && want.id == uuid.Nil {
@@ -357,7 +358,7 @@ func TestReplay(t *testing.T) {
 	opening := all[slices.IndexFunc(all, func(r recording) bool { return r.Name == "open-pool" })]
 	reasons, left := map[string][]string{}, 0
 	for _, rec := range all {
-		if why := rec.leftOut(); why != "" {
+		if why := leftOut(rec); why != "" {
 			reasons[why] = append(reasons[why], rec.Name)
 			left++
 			continue
@@ -379,7 +380,7 @@ func replay(t *testing.T, opening, rec recording) {
 	fromServer, toClient := io.Pipe()
 	fromClient, toServer := io.Pipe()
 	d := &double{rec: rec, in: bufio.NewReaderSize(fromClient, 1<<20), out: toClient, ids: map[uuid.UUID]uuid.UUID{}}
-	for range rec.outcomes() {
+	for range rec.Outcomes() {
 		d.stops = append(d.stops, make(chan struct{}))
 	}
 	played := make(chan error, 1)
@@ -413,7 +414,7 @@ func replay(t *testing.T, opening, rec recording) {
 
 // drive does what the recorder did, by the lines that it sent, and compares what comes of it.
 func drive(t *testing.T, c *Client, d *double, rec recording) {
-	outcomes, n := rec.outcomes(), 0
+	outcomes, n := rec.Outcomes(), 0
 	var join joiner
 	for _, e := range rec.Exchange {
 		if e.Dir != "send" {
@@ -459,7 +460,7 @@ func drive(t *testing.T, c *Client, d *double, rec recording) {
 }
 
 // check runs a pipeline.
-func check(t *testing.T, c *Client, stop <-chan struct{}, rec recording, p Pipeline, want outcome) {
+func check(t *testing.T, c *Client, stop <-chan struct{}, rec recording, p Pipeline, want psrptest.Outcome) {
 	var got []Record
 	end, err := c.Run(t.Context(), p, stop, func(r Record) { got = append(got, r) })
 	switch want.State {
@@ -496,7 +497,7 @@ func check(t *testing.T, c *Client, stop <-chan struct{}, rec recording, p Pipel
 	}
 }
 
-func checkEnd(t *testing.T, end End, want outcome) {
+func checkEnd(t *testing.T, end End, want psrptest.Outcome) {
 	switch {
 	case (want.Reason == nil) != (end.Failure == nil):
 		t.Errorf("the reason is %+v, recorded %v", end.Failure, want.Reason)
