@@ -117,8 +117,11 @@ func (s *Isolated) Close() error {
 
 // Open implements Sandbox.
 func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
-	if !filepath.IsAbs(p.Dir) || !filepath.IsAbs(p.Package) {
-		return nil, fmt.Errorf("the work directory %s or the package %s is not absolute", p.Dir, p.Package)
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if !filepath.IsAbs(p.Package) {
+		return nil, fmt.Errorf("the package %s is not absolute", p.Package)
 	}
 	r := &isolatedRoom{
 		sandbox: s, place: p, gone: make(chan struct{}), answers: make(chan answer),
@@ -131,7 +134,7 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 	}()
 	layout := stage.Layout{
 		Home: filepath.Join(p.Dir, Home), Tmp: filepath.Join(p.Dir, Tmp), Etc: filepath.Join(p.Dir, etc),
-		Package: p.Package, Runtime: p.Runtime, Mountpoint: p.Dir,
+		Package: p.Package, Runtime: p.Runtime, Libraries: p.Libraries, Mountpoint: p.Dir,
 	}
 	sh, err := s.take()
 	if err != nil {

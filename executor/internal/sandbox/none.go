@@ -40,8 +40,8 @@ func (n *None) Close() error {
 
 // Open implements Sandbox.
 func (n *None) Open(_ context.Context, p Place) (Room, error) {
-	if !filepath.IsAbs(p.Dir) {
-		return nil, fmt.Errorf("the work directory %s is not absolute", p.Dir)
+	if err := p.check(); err != nil {
+		return nil, err
 	}
 	r := &room{none: n, dir: p.Dir}
 	for name, dir := range p.Libraries {
@@ -95,6 +95,9 @@ func (r *room) Libraries() string { return filepath.Join(r.dir, libraries) }
 
 // Start implements Room.
 func (r *room) Start(c Command) (Process, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err

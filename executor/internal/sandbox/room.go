@@ -195,8 +195,11 @@ func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 			err = &os.PathError{Op: "start", Path: c.Path, Err: err}
 		}
 	}()
-	path, err := r.inside(c.Path)
-	if err != nil {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	program := stage.Program{Args: c.Args, Filter: r.sandbox.filter, Stdin: c.Stdin != nil}
+	if program.Path, err = r.inside(c.Path); err != nil {
 		return nil, err
 	}
 	defer time.AfterFunc(patience, r.killAll).Stop()
@@ -204,19 +207,20 @@ func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 		return nil, fmt.Errorf("bound the room: %w", r.boundErr)
 	}
 	r.mu.Lock()
-	env := slices.Concat(environment(stage.Home, stage.Tmp), r.trust, c.Env)
+	program.Env = slices.Concat(environment(stage.Home, stage.Tmp), r.trust, c.Env)
 	err = r.writeHosts()
 	r.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	files := []int{int(c.Stdout.Fd()), int(c.Stderr.Fd())}
-	for _, f := range c.Files {
-		files = append(files, int(f.Fd()))
+	for _, f := range slices.Concat([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Files) {
+		if f != nil {
+			program.Files = append(program.Files, int(f.Fd()))
+		}
 	}
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	if err := r.send(stage.Start(path, env, r.sandbox.filter, files)); err != nil {
+	if err := r.send(stage.Start(program)); err != nil {
 		return nil, err
 	}
 	a, err := r.answer()
@@ -230,19 +234,19 @@ func (r *isolatedRoom) Start(c Command) (_ Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	program := &admission{}
-	r.work.Go(func() { r.decide(notifier, program) })
+	admitted := &admission{}
+	r.work.Go(func() { r.decide(notifier, admitted) })
 	a, err = r.answer()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if program.host != nil {
-		r.hosts = append(r.hosts, program.host)
+	if admitted.host != nil {
+		r.hosts = append(r.hosts, admitted.host)
 	}
 	if err != nil {
-		return nil, errors.Join(program.err, err)
+		return nil, errors.Join(admitted.err, err)
 	}
 	p := r.process(a.PID)
-	p.host = program.host
+	p.host = admitted.host
 	r.watch()
 	return p, nil
 }

@@ -5,8 +5,12 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Sandbox makes rooms.
@@ -30,13 +34,26 @@ type Place struct {
 	// executable there are none.
 	Runtime []string
 	// Libraries are further directories of files that nobody may change, by the name that each has in the room's directory
-	// of libraries.
+	// of libraries. Names are those of files; there is room for some 500, no more.
 	Libraries map[string]string
 	// Aliases are further names of hosts, by the name: {"vc": "vcsa.example.com"}.
 	Aliases map[string]string
 	// Denied is told of each attempt to start a process, one after the other, before the attempt fails; nil for nobody.
 	// After MaxDenied of them it is not told any more.
 	Denied func(Denial)
+}
+
+// check says what is wrong with a place.
+func (p Place) check() error {
+	if !filepath.IsAbs(p.Dir) {
+		return fmt.Errorf("the work directory %s is not absolute", p.Dir)
+	}
+	for name, dir := range p.Libraries {
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") || !filepath.IsAbs(dir) {
+			return fmt.Errorf("there can be no library %q in %q", name, dir)
+		}
+	}
+	return nil
 }
 
 // MaxDenied is the number of refused attempts to start a process that a room reports.
@@ -99,6 +116,24 @@ type Command struct {
 	Stdout *os.File
 	Stderr *os.File
 	Files  []*os.File
+}
+
+// MaxCommand bounds path, arguments and environment of a command together, in bytes.
+const MaxCommand = 32 << 10
+
+// check says what is wrong with a command.
+func (c Command) check() error {
+	size := 0
+	for _, text := range slices.Concat([]string{c.Path}, c.Args, c.Env) {
+		if strings.Contains(text, "\x00") {
+			return fmt.Errorf("the command %q has a NUL", c.Path)
+		}
+		size += len(text) + 1
+	}
+	if size > MaxCommand {
+		return fmt.Errorf("the command %.200q has %d bytes with its arguments and environment, and may have %d", c.Path, size, MaxCommand)
+	}
+	return nil
 }
 
 // Process is a process that was started.

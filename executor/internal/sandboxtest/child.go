@@ -37,6 +37,8 @@ func child() {
 	switch behaviour[0] {
 	case "describe":
 		describe()
+	case "libraries":
+		libraries(behaviour[1])
 	case "trust":
 		authorities, err := os.ReadFile(os.Getenv("SSL_CERT_FILE"))
 		if err != nil {
@@ -92,6 +94,23 @@ func describe() {
 		}
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(d)
+}
+
+// libraries tells what is in a directory of libraries, and whether it can be changed.
+func libraries(dir string) {
+	for _, name := range []string{"One", "Two.Part"} {
+		text, err := os.ReadFile(filepath.Join(dir, name, "file"))
+		if err != nil {
+			fatal(err)
+		}
+		fmt.Println(name, string(text))
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		fmt.Println(entries, err)
+	}
+	fmt.Println(os.WriteFile(filepath.Join(dir, "One", "file"), []byte("changed"), 0o600))
+	fmt.Println(os.Mkdir(filepath.Join(dir, "Three"), 0o700))
+	fmt.Println(syscall.Mknod(filepath.Join(dir, "One", "device"), syscall.S_IFCHR, 1<<8|3))
 }
 
 // descendant starts a child of the child that does not end by itself, and waits until it is up.

@@ -53,6 +53,10 @@ const (
 // Run runs the suite.
 func Run(t *testing.T, s Suite) {
 	t.Run("gives the process nothing but what it should have", s.testBare)
+	t.Run("hands on arguments and standard input", s.testArguments)
+	t.Run("refuses a command that is too long", s.testLongCommand)
+	t.Run("shows libraries by their names", s.testLibraries)
+	t.Run("refuses libraries with other names", s.testLibraryNames)
 	t.Run("says how a process ended", s.testHow)
 	t.Run("ends descendants with the process", s.testDescendants)
 	t.Run("kills", s.testKill)
@@ -82,13 +86,18 @@ func (r *room) denied(d sandbox.Denial) {
 
 func (s Suite) newRoom(t *testing.T) *room {
 	t.Helper()
+	return s.newRoomWith(t, nil)
+}
+
+func (s Suite) newRoomWith(t *testing.T, libraries map[string]string) *room {
+	t.Helper()
 	sb, err := s.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir, exe := workDir(t), program(t, childName)
 	r := &room{t: t, dir: dir, exe: exe}
-	place := sandbox.Place{Dir: dir, Package: filepath.Dir(exe), Runtime: s.Runtime, Denied: r.denied}
+	place := sandbox.Place{Dir: dir, Package: filepath.Dir(exe), Runtime: s.Runtime, Libraries: libraries, Denied: r.denied}
 	if r.Room, err = sb.Open(context.Background(), place); err != nil {
 		t.Fatal(err)
 	}
@@ -146,24 +155,32 @@ func (r *room) start(behaviour ...string) (sandbox.Process, *bufio.Reader) {
 
 func (r *room) startWith(env []string, behaviour ...string) (sandbox.Process, *bufio.Reader) {
 	r.t.Helper()
-	out, in, err := os.Pipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	told, tell, err := os.Pipe()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p, err := r.Start(sandbox.Command{Path: r.exe, Env: env, Stdout: in, Stderr: in, Files: []*os.File{told}})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	in.Close()
+	p, out := r.startCommand(sandbox.Command{Env: env, Files: []*os.File{told}})
 	told.Close()
 	if err := json.NewEncoder(tell).Encode(behaviour); err != nil {
 		r.t.Fatal(err)
 	}
 	tell.Close()
+	return p, out
+}
+
+// startCommand starts the child, and reads what it writes.
+func (r *room) startCommand(c sandbox.Command) (sandbox.Process, *bufio.Reader) {
+	r.t.Helper()
+	out, in, err := os.Pipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.Path, c.Stdout, c.Stderr = r.exe, in, in
+	p, err := r.Start(c)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	in.Close()
 	r.t.Cleanup(func() { out.Close() })
 	if err := out.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		r.t.Fatal(err)

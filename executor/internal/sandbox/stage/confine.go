@@ -34,19 +34,20 @@ func start(args []string, files []int, answered chan<- struct{}) {
 }
 
 func confineAndStart(args []string, files []int) (pid int, err error) {
-	if len(args) < 2 {
-		return 0, errMalformed
-	}
-	path, filter, env := args[0], args[1], args[2:]
-	null, err := os.Open(os.DevNull)
+	p, err := parseProgram(args, files)
 	if err != nil {
 		return 0, err
 	}
-	defer null.Close()
-	attr := &syscall.ProcAttr{
-		Dir: Home, Env: env, Files: []uintptr{null.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	attr := &syscall.ProcAttr{Dir: Home, Env: p.Env, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if !p.Stdin {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return 0, err
+		}
+		defer null.Close()
+		attr.Files = append(attr.Files, null.Fd())
 	}
-	for _, fd := range files {
+	for _, fd := range p.Files {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -58,7 +59,7 @@ func confineAndStart(args []string, files []int) (pid int, err error) {
 	if err := dropCapabilities(); err != nil {
 		return 0, err
 	}
-	listener, err := filterCalls([]byte(filter))
+	listener, err := filterCalls(p.Filter)
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +68,7 @@ func confineAndStart(args []string, files []int) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return syscall.ForkExec(path, []string{path}, attr)
+	return syscall.ForkExec(p.Path, append([]string{p.Path}, p.Args...), attr)
 }
 
 // dropCapabilities takes all capabilities from the thread, also those that it could get again.

@@ -16,11 +16,14 @@ type Message struct {
 
 // Bounds of a message.
 const (
-	maxMessage = 64 << 10 // bytes
+	maxMessage = 192 << 10 // bytes; the kernel takes 208 KiB (socket(7), wmem_default)
 	maxFiles   = 64
 )
 
-var errMalformed = errors.New("a malformed message")
+var (
+	errMalformed = errors.New("a malformed message")
+	errTooLarge  = errors.New("more files and libraries, or arguments, than there is room for")
+)
 
 // encode writes each field behind its length.
 func (m Message) encode() []byte {
@@ -47,7 +50,7 @@ func decode(b []byte) (fields []string, err error) {
 func Send(fd int, m Message) error {
 	b := m.encode()
 	if len(b) > maxMessage || len(m.Files) > maxFiles {
-		return errMalformed
+		return errTooLarge
 	}
 	var rights []byte
 	if len(m.Files) > 0 {

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -23,7 +24,40 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q became %q, %v", fields, again, err)
 		}
 		_, _ = Parse(Message{Fields: fields}) // does not panic
+		_, _ = parseLayout(fields)
+		_, _ = parseProgram(fields, nil)
 	})
+}
+
+// What the executor asks for is what the stage reads, however many there are of each.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	for _, l := range []Layout{
+		{ID: 1000, Home: "/h", Tmp: "/t", Etc: "/e", Package: "/p", Mountpoint: "/m", Libraries: map[string]string{}},
+		{Runtime: []string{"/a", "/b"}, Libraries: map[string]string{"A": "/1", "B.C": "/2"}},
+	} {
+		got, err := parseLayout(Make(l).Fields[1:])
+		if err != nil || !slices.Equal(got.Runtime, l.Runtime) || !maps.Equal(got.Libraries, l.Libraries) || got.ID != l.ID || got.Mountpoint != l.Mountpoint {
+			t.Errorf("%+v became %+v, %v", l, got, err)
+		}
+	}
+	for _, p := range []Program{
+		{Path: "/p", Filter: []byte{0, 1}},
+		{Path: "/p", Args: []string{"", "2", "a"}, Env: []string{"A=1"}, Stdin: true},
+	} {
+		got, err := parseProgram(Start(p).Fields[1:], nil)
+		if err != nil || got.Path != p.Path || !slices.Equal(got.Args, p.Args) || !slices.Equal(got.Env, p.Env) || got.Stdin != p.Stdin {
+			t.Errorf("%+v became %+v, %v", p, got, err)
+		}
+	}
+	for _, fields := range [][]string{nil, {"x"}, {"1", "", "", "", "", "", "2", "/a"}, {"1", "", "", "", "", "", "-1"}, {"1", "", "", "", "", "", "0", "A"}} {
+		if _, err := parseLayout(fields); err == nil {
+			t.Errorf("the layout %q was read", fields)
+		}
+		if _, err := parseProgram(fields, nil); err == nil {
+			t.Errorf("the program %q was read", fields)
+		}
+	}
 }
 
 func TestMessagesCarryDescriptors(t *testing.T) {

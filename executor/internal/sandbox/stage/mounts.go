@@ -118,6 +118,9 @@ func (l Layout) trees() (all []tree, err error) {
 	for _, path := range l.Runtime {
 		add(path, path, programs)
 	}
+	for name, dir := range l.Libraries {
+		add(dir, Libraries+"/"+name, programs)
+	}
 	return all, err
 }
 

@@ -33,23 +33,53 @@ type Layout struct {
 	Home, Tmp  string
 	Etc        string
 	Package    string
-	Runtime    []string // at the same paths inside
-	Mountpoint string   // a directory, of no interest otherwise
+	Runtime    []string          // at the same paths inside
+	Libraries  map[string]string // by the name that each has below Libraries
+	Mountpoint string            // a directory, of no interest otherwise
 }
 
 // Make asks for the room. It comes first.
 func Make(l Layout) Message {
-	fields := []string{opMake, strconv.Itoa(l.ID), l.Home, l.Tmp, l.Etc, l.Package, l.Mountpoint}
-	return Message{Fields: append(fields, l.Runtime...)}
+	fields := append([]string{opMake, strconv.Itoa(l.ID), l.Home, l.Tmp, l.Etc, l.Package, l.Mountpoint}, list(l.Runtime)...)
+	for name, dir := range l.Libraries {
+		fields = append(fields, name, dir)
+	}
+	return Message{Fields: fields}
 }
 
 func parseLayout(args []string) (l Layout, err error) {
 	if len(args) < 6 {
 		return l, errMalformed
 	}
-	l = Layout{Home: args[1], Tmp: args[2], Etc: args[3], Package: args[4], Mountpoint: args[5], Runtime: args[6:]}
-	l.ID, err = strconv.Atoi(args[0])
-	return l, err
+	l = Layout{Home: args[1], Tmp: args[2], Etc: args[3], Package: args[4], Mountpoint: args[5], Libraries: map[string]string{}}
+	if l.ID, err = strconv.Atoi(args[0]); err != nil {
+		return l, err
+	}
+	l.Runtime, args, err = takeList(args[6:])
+	if err != nil || len(args)%2 != 0 {
+		return l, errMalformed
+	}
+	for ; len(args) > 0; args = args[2:] {
+		l.Libraries[args[0]] = args[1]
+	}
+	return l, nil
+}
+
+// list is a number of fields, with that number before them.
+func list(items []string) []string {
+	return append([]string{strconv.Itoa(len(items))}, items...)
+}
+
+// takeList takes a list from fields.
+func takeList(fields []string) (items, rest []string, err error) {
+	if len(fields) == 0 {
+		return nil, nil, errMalformed
+	}
+	n, err := strconv.Atoi(fields[0])
+	if err != nil || n < 0 || n > len(fields)-1 {
+		return nil, nil, errMalformed
+	}
+	return fields[1 : 1+n], fields[1+n:], nil
 }
 
 // Listen asks for a TCP listener at an IPv4 address, as 4 bytes; it comes with the answer.
@@ -57,10 +87,32 @@ func Listen(ip [4]byte, port int) Message {
 	return Message{Fields: []string{opListen, string(ip[:]), strconv.Itoa(port)}}
 }
 
-// Start asks for a program to be started, under a seccomp filter in the kernel's form. The files are its descriptors
-// from 1 on.
-func Start(path string, env []string, filter []byte, files []int) Message {
-	return Message{Fields: append([]string{opStart, path, string(filter)}, env...), Files: files}
+// Program is what is to be started. The path is the room's.
+type Program struct {
+	Path      string
+	Args, Env []string // Args without the program's name
+	Filter    []byte   // of system calls, in the kernel's form (seccomp(2))
+	// Stdin says that Files begins with its standard input, which is empty otherwise. All others are its descriptors from 1 on.
+	Stdin bool
+	Files []int
+}
+
+// Start asks for a program to be started.
+func Start(p Program) Message {
+	fields := append([]string{opStart, p.Path, string(p.Filter), strconv.FormatBool(p.Stdin)}, list(p.Args)...)
+	return Message{Fields: append(fields, p.Env...), Files: p.Files}
+}
+
+func parseProgram(args []string, files []int) (p Program, err error) {
+	if len(args) < 4 {
+		return p, errMalformed
+	}
+	p = Program{Path: args[0], Filter: []byte(args[1]), Files: files}
+	if p.Stdin, err = strconv.ParseBool(args[2]); err != nil {
+		return p, errMalformed
+	}
+	p.Args, p.Env, err = takeList(args[3:])
+	return p, err
 }
 
 // Answer is what a message of the stage says.
