@@ -151,6 +151,7 @@ var revealing = map[string]string{
 	"cli/internal/login/login.go":              "the client secret, to the token endpoint",
 	"executor/end.go":                          "changed secrets, into the sealed intent",
 	"executor/prepare.go":                      "the grant's key, into redaction line by line",
+	"executor/internal/powershell/globals.go":  "persistent secrets, over the process's standard input",
 	"executor/internal/psrp/key.go":            "secure parameters, sealed with the session key of the process",
 	"internal/redact/set.go":                   "values to look for",
 	"internal/seal/datakey.go":                 "the data key into sealed bytes, a new master key into its file",

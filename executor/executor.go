@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/executor/internal/goruntime"
+	"github.com/airlock-run/airlock/executor/internal/powershell"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/executor/internal/stream"
@@ -83,6 +84,8 @@ type Config struct {
 	Dir      string       // for work directories; of this executor alone, and made if missing
 	Node     string       // this executor's name, for claims and audit
 
+	PowerShell string // path of pwsh, "" where there is none: then packages with that runtime do not run
+
 	Isolation Isolation        // IsolationSandbox when ""
 	Limits    Limits           // of one execution, in the sandbox only; DefaultLimits where one is 0
 	Own       []netip.AddrPort // where Airlock itself listens: no egress policy leads there
@@ -139,7 +142,10 @@ func New(cfg Config) *Executor {
 	return &Executor{
 		cfg:      cfg,
 		bounds:   bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second, 10 * time.Minute},
-		runtimes: map[manifest.Runtime]runtime.Runtime{manifest.Go: goruntime.Runtime{}},
+		runtimes: map[manifest.Runtime]runtime.Runtime{
+			manifest.Go:         goruntime.Runtime{},
+			manifest.PowerShell: powershell.Runtime{Path: cfg.PowerShell},
+		},
 	}
 }
 

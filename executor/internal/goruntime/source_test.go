@@ -13,9 +13,11 @@ import (
 // Secrets leave their type where this list says, and nowhere else in the executor: none of these places is a process's
 // arguments or environment, which sandbox.Command has no room for. To scripts they go through wire.EncodeStart.
 var reveals = map[string]string{
-	"../../end.go":               "into the intent, which is stored sealed only",
-	"../../prepare.go":           "to search for the lines of a key one by one",
-	"../../internal/psrp/key.go": "sealed with the session key of the process that the script runs in",
+	"../../end.go":                         "into the intent, which is stored sealed only",
+	"../../prepare.go":                     "to search for the lines of a key one by one",
+	"../../internal/powershell/globals.go": "persistent secrets, over the process's standard input",
+	"../../internal/powershell/left.go":    "opens what the process sealed, into a secret again",
+	"../../internal/psrp/key.go":           "sealed with the session key of the process that the script runs in",
 }
 
 func TestWhereSecretsAreRevealed(t *testing.T) {

@@ -108,17 +108,17 @@ func TestEndWithoutState(t *testing.T) {
 }
 
 func TestWhere(t *testing.T) {
-	for trace, want := range map[string]struct {
-		function string
-		line     int
-	}{
-		"at Test-Streams, /packages/Demo.Module/1.0.0/Demo.Module.psm1: line 20": {"Test-Streams", 20},
-		"at Inner, /p/a: line b.psm1: line 3\nat Outer, /p/a.psm1: line 9":       {"Inner", 3},
-		"at <ScriptBlock>, <No file>: line 1":                                    {"", 1},
-		"":                                                                       {"", 0},
+	for trace, want := range map[string]Place{
+		"at Test-Streams, /packages/Demo.Module/1.0.0/Demo.Module.psm1: line 20": {"Test-Streams", "/packages/Demo.Module/1.0.0/Demo.Module.psm1", 20},
+		"at Inner, /p/a: line b.psm1: line 3\nat Outer, /p/a.psm1: line 9":       {"Inner", "/p/a: line b.psm1", 3},
+		"at Test-End<End>, /p/a.psm1: line 7":                                    {"Test-End", "/p/a.psm1", 7},
+		"at <ScriptBlock>, /p/a.psm1: line 3":                                    {"", "/p/a.psm1", 3},
+		"at <ScriptBlock>, <No file>: line 1":                                    {},
+		"at Test-It, /p/a.psm1: line x":                                          {},
+		"":                                                                       {},
 	} {
-		if function, line := (Failure{Trace: trace}).Where(); function != want.function || line != want.line {
-			t.Errorf("%q is in %q, line %d; want %+v", trace, function, line, want)
+		if got := (Failure{Trace: trace}).Where(); got != want {
+			t.Errorf("%q is in %+v; want %+v", trace, got, want)
 		}
 	}
 }

@@ -39,20 +39,31 @@ type Failure struct {
 	Trace     string // ScriptStackTrace: "at Function, file: line 20", innermost first
 }
 
-// Where is the innermost place that the trace names; line is 0 where PowerShell knows none.
-func (f Failure) Where() (function string, line int) {
+// Place is where in a script something happened.
+type Place struct {
+	Function string // "" outside of one
+	File     string // path
+	Line     int
+}
+
+// Where is the innermost place of the trace, the zero Place where PowerShell knows no file.
+func (f Failure) Where() (p Place) {
 	first, _, _ := strings.Cut(f.Trace, "\n")
 	place, number, found := cutLast(strings.TrimSpace(first), ": line ")
-	if !found {
-		return "", 0
+	line, err := strconv.Atoi(number)
+	function, file, _ := strings.Cut(strings.TrimPrefix(place, "at "), ", ")
+	if !found || err != nil || file == noFile {
+		return p
 	}
-	line, _ = strconv.Atoi(number)
-	function, _, _ = strings.Cut(strings.TrimPrefix(place, "at "), ", ")
-	if function == "<ScriptBlock>" {
-		function = ""
+	p = Place{File: file, Line: line}
+	if name, _, _ := strings.Cut(function, "<"); name != "" { // "<ScriptBlock>", "Test-It<End>"
+		p.Function = name
 	}
-	return function, line
+	return p
 }
+
+// noFile stands in a trace for the text of a pipeline.
+const noFile = "<No file>"
 
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)

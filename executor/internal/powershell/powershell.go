@@ -1,0 +1,239 @@
+// Package powershell runs the cmdlets of PowerShell modules: a pwsh is started in the execution's room as a server of
+// PowerShell's remoting protocol on its standard input and output (package psrp), and is told everything over it,
+// secrets included. Nothing of Airlock's runs beside it in the room.
+//
+// One process runs one cmdlet, in pipelines one after the other: they set the globals that a module of AVS Run Command
+// finds (globals.go), connect what the lock has modules for (connect.go), import the package's module, run the cmdlet,
+// and read what it left. The process is then killed. What objects are as text is decided here and not there (text.go);
+// what stands in *.ps1 beside this file is all of Airlock that is PowerShell.
+package powershell
+
+import (
+	"context"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/airlock-run/airlock/executor/internal/process"
+	"github.com/airlock-run/airlock/executor/internal/psrp"
+	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
+	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/domain"
+	"github.com/airlock-run/airlock/internal/errors"
+)
+
+// Runtime is the runtime of PowerShell modules.
+type Runtime struct {
+	Path string // of pwsh on this machine, "" where there is none
+}
+
+var _ runtime.Runtime = Runtime{}
+
+// Furnish implements runtime.Runtime: the room gets what pwsh needs of the machine, and the package beside its libraries
+// where PowerShell looks for modules.
+func (r Runtime) Furnish(p runtime.Prepared, place *sandbox.Place) error {
+	install, err := Find(r.Path)
+	if err != nil {
+		return err
+	}
+	place.Runtime = append(place.Runtime, install.Files...)
+	place.Libraries = map[string]string{}
+	for _, l := range append([]runtime.Library{{PackageRef: p.Execution.Package, Dir: p.Package}}, p.Libraries...) {
+		file, err := module(l)
+		if err != nil {
+			return err
+		}
+		place.Libraries[directory(file)] = l.Dir
+	}
+	return nil
+}
+
+// module is the file of a package's module.
+func module(l runtime.Library) (string, error) {
+	for _, extension := range []string{".psd1", ".psm1"} {
+		files, err := filepath.Glob(filepath.Join(l.Dir, "*"+extension))
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			if name := strings.TrimSuffix(filepath.Base(f), extension); strings.EqualFold(name, l.Name) {
+				return filepath.Base(f), nil
+			}
+		}
+	}
+	return "", errors.Newf(errors.ScriptFailed, "The package %s has no module: there is neither %[1]s.psd1 nor %[1]s.psm1 in it. Push a package with a module of its name.", l.Name)
+}
+
+// directory is the name of the directory that a module has to be in: PowerShell on Linux finds it only in one that is named
+// exactly as its file, and names of packages have no case.
+func directory(file string) string { return strings.TrimSuffix(file, filepath.Ext(file)) }
+
+// Run implements runtime.Runtime.
+func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
+	install, err := Find(r.Path)
+	if err != nil {
+		return runtime.End{Err: err}
+	}
+	file, err := module(runtime.Library{PackageRef: p.Execution.Package, Dir: p.Package})
+	if err != nil {
+		return runtime.End{Err: err}
+	}
+	s, err := process.StartPipes(p.Room, install.command(p.Room.Libraries(), p.Env))
+	if err != nil {
+		return runtime.End{Err: install.broken(err, "could not be started")}
+	}
+	c := conversation{
+		Prepared: p, stop: stop, install: install,
+		module: path.Join(p.Room.Libraries(), directory(file), file),
+	}
+	var end runtime.End
+	ended := s.Run(ctx, h, func(h runtime.Host) {
+		defer s.Kill() // nothing that it would still say counts
+		c.host = h
+		c.client = psrp.New(s.Conn, s.Conn, c.junk)
+		end = c.talk(ctx)
+	})
+	if c.client != nil {
+		c.client.Wait()
+	}
+	if ended.Err != nil {
+		return runtime.End{Err: ended.Err}
+	}
+	end.Limit = ended.Limit
+	if errors.Is(end.Err, psrp.ErrEnded) {
+		end.Err = c.died(end.Err, ended)
+	}
+	return end
+}
+
+// conversation is the host's side of a run.
+type conversation struct {
+	runtime.Prepared
+	install Install
+	module  string // path of its file in the room
+	stop    <-chan struct{}
+	host    runtime.Host
+	client  *psrp.Client
+
+	doing   string // what is being done, for the failure of a process that ends in it
+	partial string // what Write-Host has written of a line
+}
+
+// talk runs the cmdlet. An error that is psrp.ErrEnded is for died to explain.
+func (c *conversation) talk(ctx context.Context) runtime.End {
+	for _, step := range []struct {
+		doing string
+		do    func(context.Context) error
+	}{
+		{"it was started", c.open},
+		{"its variables were set", c.setGlobals},
+		{"the module was imported", c.importModule},
+		{"the cmdlet was to be started", func(context.Context) error { return c.host.Started() }},
+	} {
+		c.doing = step.doing
+		if err := step.do(ctx); err != nil {
+			return runtime.End{Err: err}
+		}
+	}
+	c.doing = "the cmdlet ran"
+	failure := c.runCmdlet(ctx)
+	if errors.Is(failure, psrp.ErrEnded) || ctx.Err() != nil {
+		return runtime.End{Err: failure}
+	}
+	// After a bad end, too: what the script made a secret is to be redacted.
+	if err := c.readSecrets(ctx); err != nil && failure == nil {
+		failure = err
+	}
+	if failure != nil {
+		return runtime.End{Err: failure}
+	}
+	outputs, err := c.readOutputs(ctx)
+	return runtime.End{Err: err, NamedOutputs: outputs}
+}
+
+// prepare runs a pipeline before the cmdlet, and returns why it has not ended well. What it writes is given to write.
+func (c *conversation) prepare(ctx context.Context, p psrp.Pipeline, write func(psrp.Record)) (why string, err error) {
+	end, err := c.client.Run(ctx, p, c.stop, write)
+	c.flush()
+	return reason(end), err
+}
+
+// importModule imports the package's module. Its body may write to the streams, as the cmdlet may.
+func (c *conversation) importModule(ctx context.Context) error {
+	why, err := c.prepare(ctx, single(psrp.Command{Text: "Import-Module", Parameters: []psrp.Parameter{
+		{Name: "Name", Value: clixml.Text(c.module)}, {Name: "ErrorAction", Value: clixml.Text("Stop")},
+		{Name: "DisableNameChecking", Value: clixml.Bool(true)},
+	}}), c.write)
+	if err == nil && why != "" {
+		err = errors.Newf(errors.ScriptFailed, "The module %s could not be imported: %s", c.Execution.Package.Name, why)
+	}
+	return err
+}
+
+// runCmdlet runs the cmdlet, with what shows formatted output behind it.
+func (c *conversation) runCmdlet(ctx context.Context) error {
+	cmdlet := psrp.Command{Text: c.Cmdlet.Name}
+	for _, parameters := range [][]domain.Parameter{c.Execution.Parameters, c.Execution.Hidden} {
+		for _, a := range parameters {
+			v, err := c.argument(ctx, a)
+			if err != nil {
+				return err
+			}
+			cmdlet.Parameters = append(cmdlet.Parameters, psrp.Parameter{Name: a.Name, Value: v})
+		}
+	}
+	local := true
+	show := psrp.Command{Text: formattedScript, Script: true, LocalScope: &local}
+	end, err := c.client.Run(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{cmdlet, show}}}, c.stop, c.write)
+	c.flush()
+	if why := reason(end); err == nil && why != "" {
+		err = errors.Newf(errors.ScriptFailed, "%s", why)
+	}
+	return err
+}
+
+// single is a pipeline of one command.
+func single(c psrp.Command) psrp.Pipeline { return psrp.Pipeline{Statements: [][]psrp.Command{{c}}} }
+
+// script is a command that runs a text of ours. It has no scope of its own: what it defines is for the module.
+func script(text string, parameters ...psrp.Parameter) psrp.Command {
+	return psrp.Command{Text: text, Script: true, Parameters: parameters}
+}
+
+// write gives a record to the host.
+func (c *conversation) write(r psrp.Record) {
+	text := r.Text
+	if r.Value != nil || r.Stream == psrp.Output {
+		text = Text(r.Value)
+	}
+	if r.Stream == psrp.Information && r.NoNewline && len(c.partial)+len(text) <= domain.MaxRecord {
+		c.partial += text
+		return
+	}
+	if r.Stream == psrp.Information {
+		text, c.partial = c.partial+text, ""
+	}
+	stream, shown := streams[r.Stream]
+	if !shown {
+		return
+	}
+	c.flush()
+	c.host.Write(stream, []byte(text))
+}
+
+// flush writes the line that Write-Host has begun.
+func (c *conversation) flush() {
+	if c.partial != "" {
+		c.host.Write(domain.Information, []byte(c.partial))
+		c.partial = ""
+	}
+}
+
+// streams are PowerShell's that an execution has. Verbose and Debug are for who debugs a module.
+var streams = map[psrp.Stream]domain.Stream{
+	psrp.Output: domain.Output, psrp.Information: domain.Information, psrp.Warning: domain.Warning, psrp.Error: domain.Error,
+}
+
+// junk takes what was written to standard output past PowerShell.
+func (c *conversation) junk(line []byte) { c.host.Write(domain.Output, line) }
