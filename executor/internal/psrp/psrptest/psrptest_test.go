@@ -66,8 +66,8 @@ func TestStreamsAndEnds(t *testing.T) {
 	end, err := c.Run(t.Context(), psrp.Pipeline{Statements: [][]psrp.Command{{{Text: "Write-All", Parameters: []psrp.Parameter{{Name: "Object", Value: clixml.Text("output")}}}, {Text: "Out-String"}}}}, nil, func(r psrp.Record) {
 		got = append(got, fmt.Sprint(r.Stream, " ", r.Value.Str(), r.Text))
 		if r.Failure != nil {
-			if f, line := r.Failure.Where(); f != "F" || line != 3 {
-				t.Errorf("the error is in %s, line %d", f, line)
+			if at := r.Failure.Where(); at.Function != "F" || at.Line != 3 {
+				t.Errorf("the error is in %+v", at)
 			}
 		}
 	})
