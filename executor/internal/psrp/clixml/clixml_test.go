@@ -51,6 +51,7 @@ func TestRefused(t *testing.T) {
 		"no end":                  `<Obj RefId="0"><MS>`,
 		"a reference to nothing":  `<Ref RefId="7" />`,
 		"types of nothing":        `<Obj RefId="0"><TNRef RefId="7" /></Obj>`,
+		"an object in itself":     `<Obj RefId="0"><Ref RefId="0" /></Obj>`,
 		"an entry without value":  `<Obj RefId="0"><DCT><En><S N="Key">k</S></En></DCT></Obj>`,
 		"no UTF-8":                "<S>\xff</S>",
 		"depth":                   strings.Repeat(`<Obj RefId="0"><LST>`, MaxDepth+2) + strings.Repeat("</LST></Obj>", MaxDepth+2),

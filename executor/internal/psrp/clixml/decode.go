@@ -124,6 +124,9 @@ func (r *reader) object(t tag, depth int) (*Value, error) {
 				return err
 			})
 		default:
+			if !primitives[c.name] {
+				return fmt.Errorf("an object wraps the element %.20q, which is no primitive", c.name)
+			}
 			v.Base, err = r.value(c, depth+1)
 		}
 		return err
