@@ -156,8 +156,7 @@ type Entry struct {
 }
 
 // Entries are what $NamedOutputs or $PersistentSecrets holds: text, by the same rule as Text. Of $null there are none. The
-// error is half a sentence: what v is in
-// place of a dictionary of at most domain.MaxRecord bytes.
+// error is half a sentence: what v is in place of a dictionary of at most domain.MaxRecord bytes.
 func Entries(v *clixml.Value) (map[string]Entry, error) {
 	if v.IsNull() {
 		return nil, nil
