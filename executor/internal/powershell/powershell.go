@@ -214,6 +214,9 @@ func (c *conversation) write(r psrp.Record) {
 	if r.Stream == psrp.Information {
 		text, c.partial = c.partial+text, ""
 	}
+	if r.Stream == psrp.Progress {
+		c.host.Progress(text)
+	}
 	stream, shown := streams[r.Stream]
 	if !shown {
 		return

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,6 +117,20 @@ func (h *Host) Progress(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.progress = append(h.progress, text)
+}
+
+// Changes are the changes of secrets that were told.
+func (h *Host) Changes() map[string]*secret.Text {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.changes)
+}
+
+// Starts is how often the cmdlet was reported as started.
+func (h *Host) Starts() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.starts
 }
 
 // Texts are the texts of a stream.
