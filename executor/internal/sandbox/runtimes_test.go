@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/airlock-run/airlock/executor/internal/loader"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 )
 
@@ -38,7 +39,8 @@ func (d *denials) calls() (calls []string) {
 }
 
 const pythonScript = `
-import os, subprocess, sys, threading
+import ctypes, os, sqlite3, ssl, subprocess, sys, threading
+print("ssl", ssl.create_default_context() is not None, sqlite3.connect(":memory:").execute("select 1").fetchone())
 done = []
 def work(i):
     path = os.path.join(os.environ["HOME"], str(i))
@@ -75,17 +77,18 @@ if (isMainThread) {
 `
 
 // TestIsolatedRuntimes runs other runtimes than Go's, which have threads of their own, and sees that children are
-// refused to them, and reported.
+// refused to them, and reported. They find the machine's libraries that they need, one by one, and no other.
 func TestIsolatedRuntimes(t *testing.T) {
 	t.Parallel()
 	t.Run("python", func(t *testing.T) {
-		exe, prefix := python(t)
-		testRuntime(t, exe, []string{prefix}, "sitecustomize.py", pythonScript,
-			[]string{"PYTHONPATH=/package", "PYTHONDONTWRITEBYTECODE=1"}, []string{"threads 50", "refused 1", "refused 1", "refused 1"})
+		exe, library, _ := strings.Cut(program(t, "python3", "-c",
+			"import os, ssl, sqlite3, sys, sysconfig; print(os.path.realpath(sys.executable)); print(sysconfig.get_path('stdlib'))"), "\n")
+		testRuntime(t, exe, library, "sitecustomize.py", pythonScript,
+			[]string{"PYTHONPATH=/package", "PYTHONDONTWRITEBYTECODE=1"}, []string{"ssl True (1,)", "threads 50", "refused 1", "refused 1", "refused 1"})
 	})
 	t.Run("node", func(t *testing.T) {
 		exe := program(t, "node", "-p", "process.execPath")
-		testRuntime(t, exe, []string{exe}, "script.js", nodeScript,
+		testRuntime(t, exe, "", "script.js", nodeScript,
 			[]string{"NODE_OPTIONS=--require=/package/script.js"}, []string{"workers 4", "refused EPERM"})
 	})
 }
@@ -100,17 +103,7 @@ func program(t *testing.T, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func python(t *testing.T) (exe, prefix string) {
-	t.Helper()
-	out := program(t, "python3", "-c", "import os, sys; print(os.path.realpath(sys.executable)); print(sys.base_prefix)")
-	exe, prefix, _ = strings.Cut(out, "\n")
-	if prefix == "/usr" {
-		prefix = "/usr/bin" // the libraries are there in any case
-	}
-	return exe, prefix
-}
-
-func testRuntime(t *testing.T, exe string, runtime []string, file, script string, env, want []string) {
+func testRuntime(t *testing.T, exe, tree, file, script string, env, want []string) {
 	t.Helper()
 	dir, pkg := t.TempDir(), t.TempDir()
 	for _, name := range []string{sandbox.Home, sandbox.Tmp} {
@@ -124,13 +117,24 @@ func testRuntime(t *testing.T, exe string, runtime []string, file, script string
 	if err := os.WriteFile(filepath.Join(pkg, file), []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	needed, err := loader.New(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	needed.AddProgram(exe)
+	if tree != "" {
+		needed.AddTree(tree)
+	}
+	if search := needed.Search(); len(search) > 0 {
+		env = append(env, "LD_LIBRARY_PATH="+strings.Join(search, ":"))
+	}
 	s, err := sandbox.NewIsolated(sandbox.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	var denied denials
-	r, err := s.Open(t.Context(), sandbox.Place{Dir: dir, Package: pkg, Runtime: append(runtime, libraries()...), Denied: denied.add})
+	r, err := s.Open(t.Context(), sandbox.Place{Dir: dir, Package: pkg, Runtime: needed.Paths(), Denied: denied.add})
 	if err != nil {
 		t.Fatal(err)
 	}
