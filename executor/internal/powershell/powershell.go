@@ -132,6 +132,11 @@ func (c *conversation) talk(ctx context.Context) runtime.End {
 		{"the cmdlet was to be started", func(context.Context) error { return c.host.Started() }},
 	} {
 		c.doing = step.doing
+		select {
+		case <-c.stop: // PowerShell does not remember between two pipelines that it was asked to end
+			return runtime.End{Err: errors.New("asked to end before the cmdlet was started")}
+		default:
+		}
 		if err := step.do(ctx); err != nil {
 			return runtime.End{Err: err}
 		}
