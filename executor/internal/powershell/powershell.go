@@ -10,6 +10,7 @@ package powershell
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"path/filepath"
 	"strings"
@@ -91,7 +92,7 @@ func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	ended := s.Run(ctx, h, func(h runtime.Host) {
 		defer s.Kill() // nothing that it would still say counts
 		c.host = h
-		c.client = psrp.New(s.Conn, s.Conn, c.junk)
+		c.client = psrp.New(s.Conn, s.Conn, c.junk, c.lost)
 		end = c.talk(ctx)
 	})
 	if c.client != nil {
@@ -118,6 +119,7 @@ type conversation struct {
 
 	doing   string // what is being done, for the failure of a process that ends in it
 	partial string // what Write-Host has written of a line
+	past    []byte // what has been written of a line past PowerShell
 }
 
 // talk runs the cmdlet. An error that is psrp.ErrEnded is for died to explain.
@@ -243,5 +245,20 @@ var streams = map[psrp.Stream]domain.Stream{
 	psrp.Output: domain.Output, psrp.Information: domain.Information, psrp.Warning: domain.Warning, psrp.Error: domain.Error,
 }
 
-// junk takes what was written to standard output past PowerShell.
-func (c *conversation) junk(line []byte) { c.host.Write(domain.Output, line) }
+// junk takes what was written to standard output past PowerShell, a line in pieces. One that is longer than a record goes
+// on in the next.
+func (c *conversation) junk(b []byte, end bool) {
+	if len(c.past)+len(b) > domain.MaxRecord {
+		c.host.Write(domain.Output, c.past)
+		c.past = nil
+	}
+	if c.past = append(c.past, b...); end {
+		c.host.Write(domain.Output, c.past)
+		c.past = nil
+	}
+}
+
+// lost takes that a message of PowerShell's could not be read.
+func (c *conversation) lost(why error) {
+	c.host.Write(domain.Error, fmt.Appendf(nil, "Something that PowerShell said is missing here, because it could not be read: %v.", why))
+}

@@ -43,43 +43,65 @@ func fragments(object uint64, b []byte) [][]byte {
 // joiner puts the messages of one stream together again. Their fragments come in order, one message after the other.
 type joiner struct {
 	object, next uint64
-	open         bool
+	open         bool // a message has begun
+	lost         bool // the rest of the object is passed over
 	b            []byte
 }
 
-// add takes the content of one Data line, which holds whole fragments, and calls done for each message that is complete.
-func (j *joiner) add(b []byte, done func([]byte) error) error {
+// add takes the content of one Data line, which holds whole fragments. It calls done for each message that is complete,
+// and lost once for each that is not, with its kind where that is known.
+func (j *joiner) add(b []byte, done func([]byte), lost func(kind, error)) {
 	for len(b) > 0 {
-		if len(b) < fragmentHead {
-			return errors.New("a fragment ends in its head")
+		if len(b) < fragmentHead || uint64(binary.BigEndian.Uint32(b[17:])) > uint64(len(b)-fragmentHead) {
+			j.lose(j.object, nil, lost, "a fragment is shorter than it says")
+			return
 		}
-		object, id, flags, n := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16], int(binary.BigEndian.Uint32(b[17:]))
-		b = b[fragmentHead:]
-		if n > len(b) {
-			return errors.New("a fragment is shorter than it says")
+		object, id, flags, n := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16], binary.BigEndian.Uint32(b[17:])
+		blob := b[fragmentHead : fragmentHead+n]
+		b = b[fragmentHead+n:]
+		if !j.follows(object, id, flags&isFirst != 0, blob, lost) {
+			continue
 		}
-		switch {
-		case flags&isFirst != 0 && (j.open || id != 0):
-			return errors.New("a message begins before the last one has ended")
-		case flags&isFirst == 0 && (!j.open || object != j.object || id != j.next):
-			return errors.New("a fragment does not follow the last one")
-		case len(j.b)+n > maxMessage:
-			return fmt.Errorf("a message has more than %d MiB, the most that is taken", maxMessage>>20)
-		}
-		j.object, j.next, j.open = object, id+1, flags&isLast == 0
-		blob := b[:n]
-		b = b[n:]
-		if j.open {
+		if flags&isLast == 0 {
 			j.b = append(j.b, blob...)
 			continue
 		}
 		if len(j.b) > 0 {
 			blob = append(j.b, blob...)
-			j.b = nil
 		}
-		if err := done(blob); err != nil {
-			return err
-		}
+		*j = joiner{}
+		done(blob)
 	}
-	return nil
+}
+
+// follows says whether the fragment is the next of a message.
+func (j *joiner) follows(object, id uint64, first bool, blob []byte, lost func(kind, error)) bool {
+	if first {
+		if j.open {
+			j.lose(j.object, nil, lost, "a message begins before the last one has ended")
+		}
+		*j = joiner{object: object, open: true}
+	}
+	switch {
+	case j.lost && object == j.object:
+		return false
+	case !j.open || object != j.object || id != j.next:
+		j.lose(object, nil, lost, "a fragment does not follow the last one")
+		return false
+	case len(j.b)+len(blob) > maxMessage:
+		j.lose(object, blob, lost, fmt.Sprintf("a message has more than %d MiB, the most that is taken", maxMessage>>20))
+		return false
+	}
+	j.next++
+	return true
+}
+
+// lose gives up the message that has begun, of which blob is more, and the rest of the object.
+func (j *joiner) lose(object uint64, blob []byte, lost func(kind, error), why string) {
+	begin := j.b
+	if len(begin) == 0 {
+		begin = blob
+	}
+	*j = joiner{object: object, lost: true}
+	lost(kindOf(begin), errors.New(why))
 }

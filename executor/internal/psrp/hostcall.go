@@ -2,6 +2,9 @@ package psrp
 
 import (
 	"context"
+	"strconv"
+
+	"github.com/google/uuid"
 
 	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
 )
@@ -9,13 +12,37 @@ import (
 // pipelineHostResponse answers a call of the pipeline's ([MS-PSRP] 2.2.2.28).
 const pipelineHostResponse kind = 0x00041101
 
-// notImplemented answers a host call as a host does that has no such thing, so that PowerShell does not wait. What has no
-// answer has a negative id.
-func (c *Client) notImplemented(ctx context.Context, r *run, call *clixml.Value) error {
-	id := call.Get("ci")
-	if id == nil || len(id.Text) == 0 || id.Text[0] == '-' {
-		return nil
+// hostCall is a call that waits for an answer ([MS-PSRP] 2.2.2.27).
+type hostCall struct{ id, method int64 }
+
+// setShouldExit is how the server says that exit was called ([MS-PSRP] 2.2.3.17).
+const setShouldExit = 6
+
+// call takes a call of the pipeline's. What has no answer has a negative id.
+func (r *run) call(v *clixml.Value) {
+	id, err := strconv.ParseInt(v.Get("ci").Number(), 10, 64)
+	method, methodErr := strconv.ParseInt(v.Get("mi").Number(), 10, 32)
+	if err != nil || methodErr != nil {
+		return
 	}
+	if method == setShouldExit {
+		if code, err := strconv.ParseInt(v.Get("mp").Item(0).Str(), 10, 32); err == nil {
+			exit := int(code)
+			r.end.Exit = &exit
+		}
+		return
+	}
+	if id < 0 {
+		return
+	}
+	select {
+	case r.calls <- hostCall{id, method}:
+	default: // more than it can have asked
+	}
+}
+
+// notImplemented answers a host call as a host does that has no such thing, so that PowerShell does not wait.
+func (c *Client) notImplemented(ctx context.Context, of uuid.UUID, call hostCall) error {
 	const text = "Nobody is there to answer: Airlock runs cmdlets without a host."
 	exception := clixml.Object(prop("Message", clixml.Text(text)))
 	exception.Types = []string{"System.NotImplementedException", "System.SystemException", "System.Exception", typeObject}
@@ -26,9 +53,10 @@ func (c *Client) notImplemented(ctx context.Context, r *run, call *clixml.Value)
 		prop("ErrorCategory_TargetType", clixml.Text("")), prop("ErrorCategory_Message", clixml.Text(text)),
 		prop("SerializeExtendedInfo", clixml.Bool(false)))
 	failure.Types = []string{"System.Management.Automation.ErrorRecord", typeObject}
-	answer := clixml.Object(prop("ci", id), prop("mi", call.Get("mi")), prop("me", failure))
-	for _, f := range c.fragments(pipelineHostResponse, r.id, answer) {
-		if err := c.send(ctx, line{verb: data, id: r.id, data: f}); err != nil {
+	answer := clixml.Object(prop("ci", clixml.Primitive("I64", strconv.FormatInt(call.id, 10))),
+		prop("mi", enum("System.Management.Automation.Remoting.RemoteHostMethodId", "", strconv.FormatInt(call.method, 10))), prop("me", failure))
+	for _, f := range c.fragments(pipelineHostResponse, of, answer) {
+		if err := c.send(ctx, line{verb: data, id: of, data: f}); err != nil {
 			return err
 		}
 	}

@@ -44,13 +44,10 @@ func (c *Client) ExchangeKey(ctx context.Context) error {
 	if isDone(c.keyed) {
 		return nil
 	}
-	private, err := rsa.GenerateKey(rand.Reader, rsaBits)
+	private, err := c.key.pair()
 	if err != nil {
 		return err
 	}
-	c.key.mu.Lock()
-	c.key.private = private
-	c.key.mu.Unlock()
 	blob := binary.LittleEndian.AppendUint32(slices.Clone(publicBlob), uint32(private.E))
 	modulus := private.N.FillBytes(make([]byte, rsaBits/8))
 	slices.Reverse(modulus)
@@ -61,6 +58,17 @@ func (c *Client) ExchangeKey(ctx context.Context) error {
 		}
 	}
 	return c.await(ctx, c.keyed)
+}
+
+// pair is the client's own key.
+func (k *keyExchange) pair() (*rsa.PrivateKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var err error
+	if k.private == nil {
+		k.private, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	}
+	return k.private, err
 }
 
 // receive takes the session key, once.

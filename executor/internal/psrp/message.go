@@ -60,6 +60,14 @@ func (m message) encode() []byte {
 	return append(b, clixml.Encode(m.value)...)
 }
 
+// kindOf is the kind of the message that begins with b, 0 where b is too short to say.
+func kindOf(b []byte) kind {
+	if len(b) < 8 {
+		return 0
+	}
+	return kind(binary.LittleEndian.Uint32(b[4:]))
+}
+
 // decodeMessage reads a message to the client. $null as output is a message without content.
 func decodeMessage(b []byte) (m message, err error) {
 	if len(b) < headLength {
@@ -68,7 +76,7 @@ func decodeMessage(b []byte) (m message, err error) {
 	if to := binary.LittleEndian.Uint32(b); to != toClient {
 		return m, fmt.Errorf("a message is for the destination %d", to)
 	}
-	m.kind, m.pool, m.pipeline = kind(binary.LittleEndian.Uint32(b[4:])), readGUID(b[8:]), readGUID(b[24:])
+	m.kind, m.pool, m.pipeline = kindOf(b), readGUID(b[8:]), readGUID(b[24:])
 	if len(b) > headLength {
 		m.value, err = clixml.Decode(b[headLength:])
 	}

@@ -3,11 +3,11 @@
 // OutOfProcTransportManager for the lines that carry them.
 //
 // The layers, from the outside: lines (line.go), fragments of messages (fragment.go), messages (message.go), values
-// (clixml), and on top a pool of one runspace in which pipelines run one after the other (client.go, pipeline.go).
+// (clixml), and on top a pool of one runspace in which pipelines run one after the other (client.go, pipeline.go, run.go).
 //
 // The other end is a process in which a script runs, so nothing that it sends is believed further than it concerns the
-// script itself: lines, messages and values are bounded, what does not follow the protocol ends the conversation, and a
-// pipeline has succeeded only when a state that is terminal came after it was sent.
+// script itself: lines, messages and values are bounded, what does not follow the protocol is told of and passed over, and
+// a pipeline has succeeded only when a state that is terminal came after it was sent.
 //
 // The client declares no host. PowerShell then fails each prompt at once, and tells of an exit by a host call all the same.
 package psrp

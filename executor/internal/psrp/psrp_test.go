@@ -2,16 +2,16 @@ package psrp
 
 import (
 	"bytes"
-	"context"
+	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/google/uuid"
 
-	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
@@ -35,76 +35,126 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-// FuzzJoiner: messages come out as they went in, whatever the lines that carried them.
+// TestLines: what is written beside the protocol is passed on, all of it and in lines, whatever stands beside what.
+func TestLines(t *testing.T) {
+	ack := "<DataAck PSGuid='c55560a7-b913-44dd-864b-cb9a04bcd274' />"
+	whole := strings.TrimSuffix(string(line{verb: data, id: uuid.UUID{1}, data: bytes.Repeat([]byte("z"), 40_000)}.encode()), "\n")
+	long := strings.Repeat("x", maxLine)
+	for what, c := range map[string]struct {
+		in    string
+		lines []string // that are no protocol's
+		found []verb
+	}{
+		"nothing":                   {"", nil, nil},
+		"lines":                     {"a\n\nb\r\n<c\n", []string{"a", "", "b", "<c"}, nil},
+		"a cut line":                {"a\n<DataAck PSG", []string{"a", "<DataAck PSG"}, nil},
+		"the protocol":              {ack + "\n" + whole + "\r\n", nil, []verb{dataAck, data}},
+		"junk before":               {"a" + ack + "\nb<" + whole + "\n", []string{"a", "b<"}, []verb{dataAck, data}},
+		"junk behind":               {ack + "a\n" + whole + "b\n", []string{ack + "a", whole + "b"}, nil},
+		"one within another":        {"<Data Stream='Default' PSGuid='" + ack + "\n", []string{"<Data Stream='Default' PSGuid='"}, []verb{dataAck}},
+		"no UTF-8":                  {"a\xff\xfe" + ack + "\n\xc3\n", []string{"a\xff\xfe", "\xc3"}, []verb{dataAck}},
+		"2 MB without an end":       {strings.Repeat("é", 1<<20) + "\n" + ack + "\n", []string{strings.Repeat("é", 1<<20)}, []verb{dataAck}},
+		"2 MB and the protocol":     {strings.Repeat("x", 2<<20) + whole + "\n" + ack + "\n", []string{strings.Repeat("x", 2<<20)}, []verb{data, dataAck}},
+		"2 MB that begin like it":   {strings.Repeat(whole[:50], 40_000) + "\n", []string{strings.Repeat(whole[:50], 40_000)}, nil},
+		"a line that is too long":   {whole[:len(whole)-7] + long + "</Data>\na" + ack + "\n", []string{whole[:len(whole)-7] + long + "</Data>", "a"}, []verb{dataAck}},
+		"the end of a buffer":       {long[:maxLine-1] + "\n" + ack + "\n" + long + "\n" + ack + "\n", []string{long[:maxLine-1], long}, []verb{dataAck, dataAck}},
+		"the buffer's last is <":    {long[:maxLine-1] + "<\n", []string{long[:maxLine-1] + "<"}, nil},
+		"straddling at its first":   {long[:maxLine-1] + ack + "\n", []string{long[:maxLine-1]}, []verb{dataAck}},
+		"straddling at its end":     {long[:maxLine-len(whole)+1] + whole + "\n", []string{long[:maxLine-len(whole)+1]}, []verb{data}},
+		"straddling in the end tag": {long[:maxLine-len(whole)+5] + whole + "\n" + "a\n", []string{long[:maxLine-len(whole)+5], "a"}, []verb{data}},
+		"straddling before the end": {long[:maxLine-len(whole)+7] + whole + "\n", []string{long[:maxLine-len(whole)+7]}, []verb{data}},
+	} {
+		var got []string
+		goesOn := false
+		in := lines{r: iotest.HalfReader(strings.NewReader(c.in)), junk: func(b []byte, end bool) {
+			if !goesOn {
+				got = append(got, "")
+			}
+			got[len(got)-1] += string(b)
+			if goesOn = !end; goesOn && len(b) > maxLine {
+				t.Errorf("%s: a piece has %d bytes", what, len(b))
+			}
+		}}
+		var found []verb
+		l, err := in.next()
+		for ; err == nil; l, err = in.next() {
+			found = append(found, l.verb)
+			if l.verb == data && len(l.data) != 40_000 {
+				t.Errorf("%s: a line has %d bytes of data", what, len(l.data))
+			}
+		}
+		if !errors.Is(err, io.EOF) || goesOn || !slices.Equal(found, c.found) || !slices.Equal(got, c.lines) {
+			t.Errorf("%s: found %v, %v, beside it %.60q; want %v, %.60q", what, found, err, got, c.found, c.lines)
+		}
+	}
+}
+
+// TestLostMessages: a message that cannot be read costs itself, and is told of once.
+func TestLostMessages(t *testing.T) {
+	cut := func(id uint64) [][]byte { return fragments(id, bytes.Repeat([]byte{byte(id)}, 3*mostBlob)) }
+	one, two := cut(1), cut(2)
+	var huge [][]byte
+	for i, f := range fragments(3, make([]byte, maxMessage+3*mostBlob)) {
+		if i == 0 {
+			binary.LittleEndian.PutUint32(f[fragmentHead+4:], uint32(pipelineState))
+		}
+		huge = append(huge, f)
+	}
+	for what, c := range map[string]struct {
+		in    [][]byte
+		whole []byte // the first byte of each message
+		lost  []kind
+	}{
+		"all":                  {slices.Concat(one, two), []byte{1, 2}, nil},
+		"its first":            {slices.Concat(one[1:], two), []byte{2}, []kind{0}},
+		"one within":           {slices.Concat(one[:1], one[2:], two), []byte{2}, []kind{0x01010101}},
+		"its last":             {slices.Concat(one[:2], two), []byte{2}, []kind{0x01010101}},
+		"repeated":             {slices.Concat(one[:2], one[1:], two), []byte{2}, []kind{0x01010101}},
+		"its head cut":         {slices.Concat(one[:1], [][]byte{one[1][:20]}, one[2:], two), []byte{2}, []kind{0x01010101}},
+		"its content cut":      {slices.Concat(one[:1], [][]byte{one[1][:2000]}, one[2:], two), []byte{2}, []kind{0x01010101}},
+		"another amid":         {slices.Concat(one[:1], two, one[1:]), []byte{2}, []kind{0x01010101, 0}},
+		"too much of it":       {slices.Concat(huge, two), []byte{2}, []kind{pipelineState}},
+		"two, one cut, in one": {[][]byte{slices.Concat(slices.Concat(one...), two[0], two[1], one[2])}, []byte{1}, []kind{0x02020202}},
+	} {
+		var j joiner
+		var whole []byte
+		var lost []kind
+		for _, f := range c.in {
+			j.add(f, func(b []byte) { whole = append(whole, b[0]) }, func(k kind, _ error) { lost = append(lost, k) })
+		}
+		if !bytes.Equal(whole, c.whole) || !slices.Equal(lost, c.lost) {
+			t.Errorf("%s: whole are %v, lost %x; want %v, %x", what, whole, lost, c.whole, c.lost)
+		}
+	}
+}
+
+// FuzzJoiner: messages come out as they went in, whatever came before them.
 func FuzzJoiner(f *testing.F) {
 	f.Add([]byte("message"), uint8(3), []byte{})
 	f.Add(bytes.Repeat([]byte("z"), 70_000), uint8(1), []byte("\x00\x00\x00\x00\x00\x00\x00\x01"))
-	f.Fuzz(func(t *testing.T, b []byte, split uint8, hostile []byte) {
+	f.Add([]byte("message"), uint8(0), fragments(0, []byte("other"))[0])
+	f.Fuzz(func(t *testing.T, b []byte, object uint8, hostile []byte) {
 		var j joiner
-		var got []byte
-		for _, frag := range fragments(uint64(split), b) {
-			if err := j.add(frag, func(m []byte) error { got = bytes.Clone(m); return nil }); err != nil {
-				t.Fatal(err)
+		var got [][]byte
+		done := func(m []byte) { got = append(got, bytes.Clone(m)) }
+		told := 0
+		j.add(hostile, done, func(_ kind, err error) {
+			if told++; err == nil {
+				t.Error("a message was lost for no reason")
 			}
+		})
+		if n := len(got) + told; n*fragmentHead > len(hostile)+fragmentHead {
+			t.Errorf("%d bytes made %d messages and errors", len(hostile), n)
 		}
-		if !bytes.Equal(got, b) {
-			t.Errorf("%d bytes come out of %d", len(got), len(b))
+		j.open = false // what it began would be told of
+		got = nil
+		for _, frag := range fragments(uint64(object), b) {
+			j.add(frag, done, func(_ kind, err error) { t.Error(err) })
 		}
-		_ = j.add(hostile, func([]byte) error { return nil })
-	})
-}
-
-// FuzzClient: whatever a process says, there is no panic, and no success that it did not claim in a message.
-func FuzzClient(f *testing.F) {
-	f.Add([]byte("<CommandAck PSGuid='00000000-0000-0000-0000-000000000001' />\n<Data Stream='Default' PSGuid='00000000-0000-0000-0000-000000000001'>AAAA</Data>\n"))
-	state := message{pipelineState, uuid.Nil, uuid.UUID{15: 1}, clixml.Object(prop("PipelineState", clixml.Primitive("I32", "4")))}.encode()
-	state[0] = toClient
-	f.Add(line{verb: data, id: uuid.UUID{15: 1}, data: fragments(1, state)[0]}.encode())
-	f.Fuzz(func(t *testing.T, said []byte) {
-		c := New(iotest.OneByteReader(bytes.NewReader(said)), io.Discard, func([]byte) {})
-		c.Wait()
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		if err := c.Open(ctx); err == nil && !bytes.Contains(said, []byte("<Data ")) {
-			t.Error("the pool is open, and nobody said so")
-		}
-		if end, err := c.Run(ctx, Pipeline{Statements: [][]Command{{{Text: "Get-Thing"}}}}, nil, func(Record) {}); !errors.Is(err, ErrEnded) {
-			t.Errorf("a process that is gone ran a pipeline: %v, %v", end, err)
+		if len(got) != 1 || !bytes.Equal(got[0], b) {
+			t.Errorf("of %d bytes come out %d messages", len(b), len(got))
 		}
 	})
-}
-
-// TestEndWithoutState: a process that dies has not succeeded, whatever it wrote before.
-func TestEndWithoutState(t *testing.T) {
-	fromServer, toClient := io.Pipe()
-	fromClient, toServer := io.Pipe()
-	go func() { // acknowledges everything, says nothing of an end, and goes
-		defer toClient.Close()
-		for n := 0; n < 2; n++ {
-			var raw []byte
-			for b := make([]byte, 1); len(raw) == 0 || raw[len(raw)-1] != '\n'; raw = append(raw, b[0]) {
-				if _, err := io.ReadFull(fromClient, b); err != nil {
-					return
-				}
-			}
-			l, err := parseSent(string(raw))
-			if err != nil {
-				return
-			}
-			_, _ = toClient.Write(line{verb: l.verb + "Ack", id: l.id}.encode())
-		}
-		_, _ = io.WriteString(toClient, "Unhandled exception.\n")
-	}()
-	var junk []string
-	c := New(fromServer, toServer, func(b []byte) { junk = append(junk, string(b)) })
-	end, err := c.Run(t.Context(), Pipeline{Statements: [][]Command{{{Text: "Get-Thing"}}}}, nil, func(Record) {})
-	c.Wait()
-	if !errors.Is(err, ErrEnded) || end.State != "" {
-		t.Errorf("the run ends %v, %v", end, err)
-	}
-	if len(junk) != 1 || junk[0] != "Unhandled exception." {
-		t.Errorf("beside the protocol came %q", junk)
-	}
 }
 
 func TestWhere(t *testing.T) {

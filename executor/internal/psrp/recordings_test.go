@@ -2,6 +2,7 @@ package psrp
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,6 +19,20 @@ func recordings(t testing.TB) []recording {
 	}
 	return all
 }
+
+// beside is what came beside the protocol in the first lines of a recording.
+func beside(r recording, lines int) (all []string) {
+	for _, e := range r.Exchange[:lines] {
+		if begin := theLine.FindStringIndex(e.Line); e.Dir == "recv" && begin == nil {
+			all = append(all, e.Line)
+		} else if e.Dir == "recv" && begin[0] > 0 {
+			all = append(all, e.Line[:begin[0]])
+		}
+	}
+	return all
+}
+
+var theLine = regexp.MustCompile(`<(Data Stream='Default' PSGuid='[-0-9a-f]{36}'>[A-Za-z0-9+/=]*</Data|(Data|Command|Close|Signal)Ack PSGuid='[-0-9a-f]{36}' /)>$`)
 
 // leftOut says why a recording is not replayed, "" for one that is.
 func leftOut(r recording) string {
@@ -52,7 +67,7 @@ func leftOut(r recording) string {
 		if e.Dir != "send" || err != nil || l.verb != data {
 			continue
 		}
-		err = join.add(l.data, func(b []byte) error {
+		err = joinAll(&join, l.data, func(b []byte) error {
 			m, err := sentMessage(b)
 			if err == nil && why == "" {
 				why = neverSent(m)

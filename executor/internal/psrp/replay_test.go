@@ -3,6 +3,7 @@ package psrp
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -62,7 +63,7 @@ func (d *double) open(opening recording) error {
 		return err
 	}
 	var got []message
-	if err := (&joiner{}).add(first.data, func(b []byte) error {
+	if err := joinAll(&joiner{}, first.data, func(b []byte) error {
 		m, err := sentMessage(b)
 		got = append(got, m)
 		return err
@@ -74,7 +75,7 @@ func (d *double) open(opening recording) error {
 		return err
 	}
 	var want []message
-	if err := (&joiner{}).add(recorded.data, func(b []byte) error {
+	if err := joinAll(&joiner{}, recorded.data, func(b []byte) error {
 		m, err := sentMessage(b)
 		want = append(want, m)
 		return err
@@ -102,6 +103,12 @@ func (d *double) open(opening recording) error {
 		}
 	}
 	return nil
+}
+
+// joinAll gives the messages that a line completes to done, and returns the first error.
+func joinAll(j *joiner, b []byte, done func([]byte) error) (err error) {
+	j.add(b, func(b []byte) { err = cmp.Or(err, done(b)) }, func(_ kind, why error) { err = cmp.Or(err, why) })
+	return err
 }
 
 // sentMessage decodes a message to the server, as decodeMessage does one to the client.
@@ -211,7 +218,7 @@ func (d *double) message(got, want line) (err error) {
 	ours, theirs := message{}, message{}
 	for {
 		var whole bool
-		if err := d.joined.add(got.data, func(b []byte) error { whole = true; ours, err = sentMessage(b); return err }); err != nil {
+		if err := joinAll(&d.joined, got.data, func(b []byte) error { whole = true; ours, err = sentMessage(b); return err }); err != nil {
 			return err
 		}
 		if whole {
@@ -226,7 +233,7 @@ func (d *double) message(got, want line) (err error) {
 	}
 	var join joiner
 	for whole := false; !whole; {
-		if err := join.add(want.data, func(b []byte) error { whole = true; theirs, err = sentMessage(b); return err }); err != nil {
+		if err := joinAll(&join, want.data, func(b []byte) error { whole = true; theirs, err = sentMessage(b); return err }); err != nil {
 			return err
 		}
 		for !whole { // the next line that the recorder sent
@@ -393,14 +400,27 @@ func replay(t *testing.T, opening, rec recording) {
 		_ = fromClient.CloseWithError(io.ErrClosedPipe)
 		played <- err
 	}()
-	var junk bytes.Buffer
-	c := New(fromServer, toServer, func(b []byte) { junk.Write(b); junk.WriteByte('\n') })
+	var junk, lost []string
+	goesOn := false
+	c := New(fromServer, toServer, func(b []byte, end bool) {
+		if !goesOn {
+			junk = append(junk, "")
+		}
+		junk[len(junk)-1] += string(b)
+		goesOn = !end
+	}, func(err error) { lost = append(lost, err.Error()) })
 	defer func() {
 		_ = toServer.Close()
 		_ = fromServer.Close()
 		c.Wait()
 		if err := <-played; err != nil {
 			t.Errorf("the double: %v", err)
+		}
+		if want := beside(rec, d.at); !slices.Equal(junk, want) {
+			t.Errorf("beside the protocol came %q, recorded %q", junk, want)
+		}
+		if forged := rec.Name == "noise-stdout-stream-forged"; (len(lost) > 0) != forged {
+			t.Errorf("messages were lost: %q", lost)
 		}
 	}()
 	if err := c.Open(t.Context()); err != nil {
@@ -424,7 +444,7 @@ func drive(t *testing.T, c *Client, d *double, rec recording) {
 		if err != nil || l.verb != data {
 			continue
 		}
-		err = join.add(l.data, func(b []byte) error {
+		err = joinAll(&join, l.data, func(b []byte) error {
 			m, err := sentMessage(b)
 			if err != nil {
 				return err

@@ -23,7 +23,8 @@ func dial(t *testing.T, s *psrptest.Server) *psrp.Client {
 		served <- s.Serve(fromClient, toClient)
 		_ = toClient.Close()
 	}()
-	c := psrp.New(fromServer, toServer, func(junk []byte) { t.Errorf("beside the protocol came %q", junk) })
+	c := psrp.New(fromServer, toServer, func(junk []byte, _ bool) { t.Errorf("beside the protocol came %q", junk) },
+		func(err error) { t.Error(err) })
 	t.Cleanup(func() {
 		_ = toServer.Close()
 		if err := <-served; err != io.EOF {
