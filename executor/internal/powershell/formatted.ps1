@@ -1,9 +1,10 @@
 begin { $shapes = [System.Collections.Generic.List[object]]::new() }
 process {
-    if ($null -eq $_) { return , $null }
-    $type = $_.GetType()
-    if (-not $type.FullName.StartsWith('Microsoft.PowerShell.Commands.Internal.Format.')) { return , $_ }
-    $shapes.Add($_)
+    $value = $_
+    if ($null -eq $value) { return , $value }
+    try { $type = $value.GetType() } catch { return , $value }
+    if (-not $type.FullName.StartsWith('Microsoft.PowerShell.Commands.Internal.Format.')) { return , $value }
+    $shapes.Add($value)
     if ($type.Name -eq 'FormatEndData') {
         ($shapes | Out-String -Width 200).Trim("`r`n".ToCharArray())
         $shapes.Clear()

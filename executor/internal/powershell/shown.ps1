@@ -3,11 +3,15 @@ function global:Out-Host {
     param([Parameter(ValueFromPipeline)] $InputObject, [switch] $Paging)
     begin { $all = [System.Collections.Generic.List[object]]::new() }
     process { $all.Add($InputObject) }
-    end { Microsoft.PowerShell.Utility\Write-Host ($all | Microsoft.PowerShell.Utility\Out-String -Width 200).Trim("`r`n".ToCharArray()) }
+    end {
+        if ($all.Count) { Microsoft.PowerShell.Utility\Write-Host ($all | Microsoft.PowerShell.Utility\Out-String -Width 200).Trim("`r`n".ToCharArray()) }
+    }
 }
 function global:Out-Default {
     param([Parameter(ValueFromPipeline)] $InputObject, [switch] $Transcript)
     begin { $all = [System.Collections.Generic.List[object]]::new() }
     process { $all.Add($InputObject) }
-    end { Microsoft.PowerShell.Utility\Write-Host ($all | Microsoft.PowerShell.Utility\Out-String -Width 200).Trim("`r`n".ToCharArray()) }
+    end {
+        if ($all.Count) { Microsoft.PowerShell.Utility\Write-Host ($all | Microsoft.PowerShell.Utility\Out-String -Width 200).Trim("`r`n".ToCharArray()) }
+    }
 }
