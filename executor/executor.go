@@ -140,8 +140,8 @@ func New(cfg Config) *Executor {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Executor{
-		cfg:      cfg,
-		bounds:   bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second, 10 * time.Minute},
+		cfg:    cfg,
+		bounds: bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second, 10 * time.Minute},
 		runtimes: map[manifest.Runtime]runtime.Runtime{
 			manifest.Go:         goruntime.Runtime{},
 			manifest.PowerShell: powershell.Runtime{Path: cfg.PowerShell},

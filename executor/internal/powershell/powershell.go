@@ -9,10 +9,11 @@
 package powershell
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/airlock-run/airlock/executor/internal/process"
@@ -45,30 +46,32 @@ func (r Runtime) Furnish(p runtime.Prepared, place *sandbox.Place) error {
 		if err != nil {
 			return err
 		}
-		place.Libraries[directory(file)] = l.Dir
+		place.Libraries[directory(cmp.Or(file, l.Name))] = l.Dir
 	}
 	return nil
 }
 
-// module is the file of a package's module.
+// module is the file of a package's module, "" where it has none.
 func module(l runtime.Library) (string, error) {
+	files, err := os.ReadDir(l.Dir)
 	for _, extension := range []string{".psd1", ".psm1"} {
-		files, err := filepath.Glob(filepath.Join(l.Dir, "*"+extension))
-		if err != nil {
-			return "", err
-		}
 		for _, f := range files {
-			if name := strings.TrimSuffix(filepath.Base(f), extension); strings.EqualFold(name, l.Name) {
-				return filepath.Base(f), nil
+			if strings.EqualFold(f.Name(), l.Name+extension) {
+				return f.Name(), nil
 			}
 		}
 	}
-	return "", errors.Newf(errors.ScriptFailed, "The package %s has no module: there is neither %[1]s.psd1 nor %[1]s.psm1 in it. Push a package with a module of its name.", l.Name)
+	return "", err
 }
 
 // directory is the name of the directory that a module has to be in: PowerShell on Linux finds it only in one that is named
 // exactly as its file, and names of packages have no case.
-func directory(file string) string { return strings.TrimSuffix(file, filepath.Ext(file)) }
+func directory(file string) string {
+	if extension := path.Ext(file); strings.EqualFold(extension, ".psd1") || strings.EqualFold(extension, ".psm1") {
+		return strings.TrimSuffix(file, extension)
+	}
+	return file
+}
 
 // Run implements runtime.Runtime.
 func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
@@ -79,6 +82,9 @@ func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	file, err := module(runtime.Library{PackageRef: p.Execution.Package, Dir: p.Package})
 	if err != nil {
 		return runtime.End{Err: err}
+	}
+	if file == "" {
+		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "The package %[1]s has no module: there is neither %[1]s.psd1 nor %[1]s.psm1 in it. Push a package with a module of its name.", p.Execution.Package.Name)}
 	}
 	s, err := process.StartPipes(p.Room, install.command(p.Room.Libraries(), p.Env))
 	if err != nil {
