@@ -136,16 +136,16 @@ func (c *conversation) talk(ctx context.Context) runtime.End {
 	}{
 		{"it was started", c.open},
 		{"its variables were set", c.setGlobals},
+		{"the vCenter was connected", c.connect},
 		{"the module was imported", c.importModule},
 		{"the cmdlet was to be started", func(context.Context) error { return c.host.Started() }},
 	} {
 		c.doing = step.doing
-		select {
-		case <-c.stop: // PowerShell does not remember between two pipelines that it was asked to end
-			return runtime.End{Err: errors.New("asked to end before the cmdlet was started")}
-		default:
+		err := c.goesOn()
+		if err == nil {
+			err = step.do(ctx)
 		}
-		if err := step.do(ctx); err != nil {
+		if err != nil {
 			return runtime.End{Err: err}
 		}
 	}
@@ -163,6 +163,16 @@ func (c *conversation) talk(ctx context.Context) runtime.End {
 	}
 	outputs, err := c.readOutputs(ctx)
 	return runtime.End{Err: err, NamedOutputs: outputs}
+}
+
+// goesOn says that nobody has asked the script to end. PowerShell does not remember it between two pipelines.
+func (c *conversation) goesOn() error {
+	select {
+	case <-c.stop:
+		return errors.New("asked to end before the cmdlet was started")
+	default:
+		return nil
+	}
 }
 
 // prepare runs a pipeline before the cmdlet, and returns why it has not ended well. What it writes is given to write.
