@@ -19,10 +19,10 @@ func (a *app) packageCommand() *cobra.Command {
 func (a *app) packagePack() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack DIR",
-		Short: "Make a .nupkg of the Go source of a package",
-		Long: `Make a .nupkg of the Go source of a package: the declarations are read from the source, nothing of it is run; a
+		Short: "Make a .nupkg of the Go source of a package, or of a PowerShell module",
+		Long: `Make a .nupkg of the Go source of a package, or of a PowerShell module. Of Go source: the declarations are read from the source, nothing of it is run; a
 static binary is built for each platform. The same source gives the same package. A directory that holds an airlock.json
-is packed as it is.`,
+or a PowerShell module is packed as it is; the module's RequiredModules become dependencies of the package.`,
 		Args: cobra.ExactArgs(1),
 	}
 	out := cmd.Flags().String("out", ".", "directory for the .nupkg")

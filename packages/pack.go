@@ -2,6 +2,7 @@ package packages
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/packages/internal/gosource"
 	"github.com/airlock-run/airlock/packages/internal/nupkg"
@@ -37,10 +39,11 @@ type Packed struct {
 // Pack makes the .nupkg of the package in the directory dir, and puts it into the directory out under its usual name,
 // Name.Version.nupkg, in place of one that is there.
 //
-// A directory that holds an airlock.json is packed as it is, but for .nupkg files at its root. Any other holds the Go
-// source of a main package that uses the SDK: its declarations are read from the source, nothing of it is run, and a
-// static binary is built for each platform, which needs the go command. The same source gives the same digest, where
-// the versions of Go and Airlock are the same.
+// A directory that holds an airlock.json or a PowerShell module is packed as it is, but for .nupkg files at its root; a
+// module's RequiredModules become the package's dependencies. Any other holds the Go source of a main package that uses
+// the SDK: its declarations are read from the source, nothing of it is run, and a static binary is built for each
+// platform, which needs the go command. The same source gives the same digest, where the versions of Go and Airlock are
+// the same.
 //
 // What is wrong with the package is errors.InvalidPackage, with file and line where it is about source.
 func Pack(ctx context.Context, dir, out string, o PackOptions) (Packed, error) {
@@ -52,7 +55,11 @@ func Pack(ctx context.Context, dir, out string, o PackOptions) (Packed, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return Packed{}, errors.Because(err, errors.InvalidPackage, "%s is no directory; name the one that holds the package's source.", dir)
 	}
-	if _, err := os.Lstat(filepath.Join(dir, manifest.File)); errors.Is(err, fs.ErrNotExist) {
+	m, spec, err := asItIs(dir)
+	if err != nil {
+		return Packed{}, invalid(err)
+	}
+	if m.Name == "" {
 		stage, err := os.MkdirTemp("", "airlock-pack-")
 		if err != nil {
 			return Packed{}, outputFailed(err)
@@ -62,15 +69,42 @@ func Pack(ctx context.Context, dir, out string, o PackOptions) (Packed, error) {
 			return Packed{}, err
 		}
 		dir = stage
+		if m, err = prebuilt(os.DirFS(dir)); err != nil {
+			return Packed{}, invalid(err)
+		}
 	} else if len(o.Platforms) > 0 {
-		return Packed{}, errors.Newf(errors.InvalidPackage, "%s holds an %s and is packed as it is: leave the platforms out.", dir, manifest.File)
-	}
-	m, err := prebuilt(os.DirFS(dir))
-	if err != nil {
-		return Packed{}, invalid(err)
+		return Packed{}, errors.Newf(errors.InvalidPackage, "%s holds %s and is packed as it is: leave the platforms out.", dir, packedSource(m))
 	}
 	progress("writing %s", fileName(m))
-	return write(ctx, os.DirFS(dir), out, m)
+	return write(ctx, os.DirFS(dir), out, m, spec)
+}
+
+// asItIs is what a directory declares that is packed as it is: what is built already, or a PowerShell module. The manifest
+// has no name where the directory holds neither.
+func asItIs(dir string) (m manifest.Manifest, spec domain.Spec, err error) {
+	if _, err := os.Lstat(filepath.Join(dir, manifest.File)); !errors.Is(err, fs.ErrNotExist) {
+		m, err = prebuilt(os.DirFS(dir))
+		return m, spec, err
+	}
+	name, err := moduleName(dir)
+	if err != nil || name == "" {
+		return m, spec, err
+	}
+	s, err := moduleIn(dir, name)
+	if err == nil {
+		err = checkModule(s)
+	}
+	if err == nil {
+		_, err = parseVersion(s.Manifest.Version)
+	}
+	return s.Manifest, s.Spec, err
+}
+
+func packedSource(m manifest.Manifest) string {
+	if m.Runtime == manifest.PowerShell {
+		return "a PowerShell module"
+	}
+	return "an " + manifest.File
 }
 
 // build fills stage with the manifest and the binaries of the Go package in dir.
@@ -171,21 +205,18 @@ func fileName(m manifest.Manifest) string {
 }
 
 // write writes the package of the files in dir into the directory out, and looks at it as Push will.
-func write(ctx context.Context, dir fs.FS, out string, m manifest.Manifest) (Packed, error) {
+func write(ctx context.Context, dir fs.FS, out string, m manifest.Manifest, spec domain.Spec) (Packed, error) {
 	f, err := os.CreateTemp(out, temporary+"*.nupkg")
 	if err != nil {
 		return Packed{}, outputFailed(err)
 	}
 	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
 	defer f.Close()
-	authors := m.Company
-	if authors == "" {
-		authors = m.Name // NuGet demands authors
-	}
+	authors := cmp.Or(spec.Authors, m.Company, m.Name) // NuGet demands some
 	h := sha256.New()
 	err = nupkg.Write(ctx, io.MultiWriter(f, h), nupkg.Nuspec{
 		ID: m.Name, Version: normalised(m.Version), Description: m.Description,
-		Authors: authors, Owners: m.Company, ProjectURL: m.ProjectURI,
+		Authors: authors, Owners: m.Company, ProjectURL: m.ProjectURI, Tags: spec.Tags, Dependencies: spec.Dependencies,
 	}, dir)
 	if err != nil {
 		return Packed{}, sourceFailed(ctx, err)

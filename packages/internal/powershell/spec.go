@@ -2,9 +2,9 @@ package powershell
 
 import "github.com/airlock-run/airlock/internal/domain"
 
-// Spec is what a nuspec made of the manifest says: where the project is, and on which modules the package depends.
+// Spec is what a nuspec made of the manifest says: whose the project is and where, and on which modules the package depends.
 func (m *Manifest) Spec() domain.Spec {
-	s := domain.Spec{ProjectURL: m.PSData().Text("ProjectUri")}
+	s := domain.Spec{Authors: m.Data.Text("Author"), ProjectURL: m.PSData().Text("ProjectUri"), Tags: m.PSData().List("Tags")}
 	for _, r := range m.RequiredModules() {
 		d := domain.Dependency{ID: r.Name, Range: r.Minimum}
 		switch {
