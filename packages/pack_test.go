@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/packages"
 	"github.com/airlock-run/airlock/sdk/manifest"
@@ -161,5 +162,57 @@ func BenchmarkPackSource(b *testing.B) {
 		if _, err := packages.Pack(b.Context(), "testdata/hello", b.TempDir(), packages.PackOptions{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A PowerShell module is packed as it is, and what its manifest says is what the nuspec says.
+func TestPackModule(t *testing.T) {
+	t.Parallel()
+	dir, out := t.TempDir(), t.TempDir()
+	for name, content := range map[string]string{
+		"Contoso.Pod.psm1": "function Install-Pod { . $PSScriptRoot/parts/more.ps1 }", "parts/more.ps1": "1",
+		"Contoso.Pod.psd1": `@{ RootModule = 'Contoso.Pod.psm1'; ModuleVersion = '1.2'; Author = 'A. Author'; CompanyName = 'Contoso'; FunctionsToExport = 'Install-Pod'
+			RequiredModules = 'Any', @{ ModuleName = 'Least'; ModuleVersion = '1.0' }, @{ ModuleName = 'Exact'; RequiredVersion = '2.0' },
+				@{ ModuleName = 'Between'; ModuleVersion = '1.0'; MaximumVersion = '3.0' }
+			PrivateData = @{ PSData = @{ Prerelease = 'preview'; Tags = 'backup', 'pods'; ProjectUri = 'https://example.com' } } }`,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packed, err := packages.Pack(t.Context(), dir, out, packages.PackOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(out, "Contoso.Pod.1.2.0-preview.nupkg"); packed.Path != want || len(packed.Manifest.Cmdlets) != 1 {
+		t.Errorf("it is %s with %+v, want %s", packed.Path, packed.Manifest, want)
+	}
+	r, _ := repository(t)
+	content, err := os.ReadFile(packed.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Push(t.Context(), bytes.NewReader(content), domain.Principal{})
+	if err != nil || p.Digest != packed.Digest {
+		t.Errorf("pushed it is %+v, %v", p, err)
+	}
+	want := domain.Spec{Authors: "A. Author", ProjectURL: "https://example.com", Tags: []string{"backup", "pods"}, Dependencies: []domain.Dependency{
+		{ID: "Any"}, {ID: "Least", Range: "1.0"}, {ID: "Exact", Range: "[2.0]"}, {ID: "Between", Range: "[1.0,3.0]"},
+	}}
+	if diff := cmp.Diff(want, p.Spec); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := packages.Pack(t.Context(), dir, out, packages.PackOptions{Platforms: []string{host}}); err == nil || !strings.Contains(err.Error(), "holds a PowerShell module and is packed as it is") {
+		t.Errorf("for a platform: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Contoso.Pod.psm1"), []byte("function Get-Other { }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := packages.Pack(t.Context(), dir, out, packages.PackOptions{}); !errors.Has(err, errors.InvalidPackage) || !strings.Contains(err.Error(), "no cmdlets") {
+		t.Errorf("without cmdlets: %v", err)
 	}
 }

@@ -44,7 +44,7 @@
         'Write-MethodOnNull'
         'Write-DotNetError'
         'Write-CallDepthOverflow'
-        'Stop-Process5'
+        'Stop-OwnProcess'
     )
     CmdletsToExport   = @()
     VariablesToExport = @()

@@ -523,7 +523,8 @@ function Invoke-Self { Invoke-Self }
 #: from process-environment-exit
 #: Output a
 #: ends Failed
-function Stop-Process5 {
+#: says process ended
+function Stop-OwnProcess {
     [CmdletBinding()]
     param()
     'a'

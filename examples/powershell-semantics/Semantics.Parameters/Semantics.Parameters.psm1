@@ -139,16 +139,16 @@ function Get-Secure {
 
 #: declares Name String; Other String
 #: call
-#: Output Name=[default] Other=[] bound: 
+#: Output Name=[default] Other=[] bound:.
 #: call {"Name": ""}
-#: Output Name=[] Other=[] bound: Name
+#: Output Name=[] Other=[] bound:Name.
 function Get-Defaults {
     [CmdletBinding()]
     param(
         [string]$Name = 'default',
         [string]$Other
     )
-    "Name=[$Name] Other=[$Other] bound: $($PSBoundParameters.Keys -join ',')"
+    "Name=[$Name] Other=[$Other] bound:$($PSBoundParameters.Keys -join ',')."
 }
 
 # In the module's own code a call that cannot be bound is an error record, and the cmdlet goes on.

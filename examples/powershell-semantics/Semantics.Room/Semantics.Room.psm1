@@ -126,12 +126,9 @@ function Start-Children {
     [CmdletBinding()]
     param()
     $program = [System.Environment]::ProcessPath
-    try {
-        & $program -Version 2>&1 | ForEach-Object { throw "$_" }
-        'native: started'
-    } catch {
-        'native: refused'
-    }
+    $global:LASTEXITCODE = $null
+    try { & $program -Version *>&1 | Out-Null } catch { $null = $_ }
+    if ($null -eq $LASTEXITCODE) { 'native: refused' } else { 'native: started' }
     try {
         $null = [System.Diagnostics.Process]::Start($program, '-Version')
         'process: started'
@@ -167,7 +164,7 @@ function Connect-Elsewhere {
 #: Error fin err
 #: ends Canceled
 #: call
-#: timeout PT1S
+#: timeout PT10S
 #: Output started
 #: Warning fin warning
 #: Output fin out
@@ -220,9 +217,9 @@ function Wait-Thread {
 
 #: call
 #: from stop-tight-loop
-#: timeout PT1S
+#: cancel after started
 #: Output started
-#: ends Failed ScriptTimedOut
+#: ends Canceled
 function Wait-Loop {
     [CmdletBinding()]
     param()
@@ -233,9 +230,9 @@ function Wait-Loop {
 
 #: call
 #: from stop-wait-event
-#: timeout PT1S
+#: cancel after started
 #: Output started
-#: ends Failed ScriptTimedOut
+#: ends Canceled
 function Wait-ForEvent {
     [CmdletBinding()]
     param()

@@ -4,7 +4,7 @@
 #: Output ~ ^VC_ADDRESS \[System\.String\] vc\.sddc[0-9]+\.airlock\.test$
 #: Output ~ ^SddcDnsSuffix \[System\.String\] sddc[0-9]+\.airlock\.test$
 #: Output ~ ^SddcResourceId \[System\.String\] /subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.AVS/privateClouds/sddc[0-9]+$
-#: Output ~ ^AadAuthority \[System\.String\] 
+#: Output ~ ^AadAuthority \[System\.String\]
 function Get-Globals {
     [CmdletBinding()]
     param()

@@ -131,9 +131,7 @@ function Write-HostObjects {
 
 #: call
 #: from stream-host-nonewline
-#: Information a
-#: Information b
-#: Information c
+#: Information abc
 function Write-HostNoNewline {
     [CmdletBinding()]
     param()
@@ -181,7 +179,7 @@ function Write-WarningToOutput {
     & { Write-Warning 'w' } 3>&1
 }
 
-# Without a host, redirection to $null keeps neither warnings nor Write-Host from being seen: PowerShell's own doing.
+# Redirection to $null keeps neither warnings nor Write-Host from being seen where PowerShell runs for another program.
 #: call
 #: from stream-redirect-null
 #: Warning w
@@ -278,10 +276,10 @@ function Write-Console {
 
 #: call
 #: from noise-stdout-stream-junk
-#: Output a
-#: Output ~ ^junk$
-#: Output b
 #: in any order
+#: Output a
+#: Output junk
+#: Output b
 function Write-RawOutput {
     [CmdletBinding()]
     param()

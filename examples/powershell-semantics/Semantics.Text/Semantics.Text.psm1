@@ -311,11 +311,10 @@ function Get-OutString {
 # Nothing that is sent to the console is lost, though there is none.
 #: call
 #: from convert-out-host convert-out-default
-#: Output ~ ^a\s*$
-#: Output ~ ^\s*N\n-\n1\s*$
-#: Output ~ ^c\s*$
+#: Information a
+#: Information ~ ^\s*N\n-\n1\s*$
+#: Information c
 #: Output b
-#: on any stream
 function Get-OutHost {
     [CmdletBinding()]
     param()
