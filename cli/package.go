@@ -20,9 +20,10 @@ func (a *app) packagePack() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack DIR",
 		Short: "Make a .nupkg of the Go source of a package, or of a PowerShell module",
-		Long: `Make a .nupkg of the Go source of a package, or of a PowerShell module. Of Go source: the declarations are read from the source, nothing of it is run; a
-static binary is built for each platform. The same source gives the same package. A directory that holds an airlock.json
-or a PowerShell module is packed as it is; the module's RequiredModules become dependencies of the package.`,
+		Long: `Make a .nupkg of the Go source of a package, or of a PowerShell module. Of Go source the declarations are read, nothing
+of it is run, and a static binary is built for each platform. A module is packed as it is, and so is a directory that holds
+an airlock.json; what the module requires (RequiredModules) is what the package depends on. The same files give the same
+package.`,
 		Args: cobra.ExactArgs(1),
 	}
 	out := cmd.Flags().String("out", ".", "directory for the .nupkg")
