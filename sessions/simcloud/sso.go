@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	lookupsim "github.com/vmware/govmomi/lookup/simulator"
+	lookuptypes "github.com/vmware/govmomi/lookup/types"
 	"github.com/vmware/govmomi/simulator"
 	ssosim "github.com/vmware/govmomi/ssoadmin/simulator"
 	"github.com/vmware/govmomi/vim25"
@@ -92,4 +94,18 @@ func readCall(w http.ResponseWriter, r *http.Request) ([]byte, envelope.Call, er
 	}
 	call, err := envelope.Scan(body)
 	return body, call, err
+}
+
+// registerSSO adds SSO administration to the lookup service by the name that a real vCenter keeps from its first version,
+// and VMware.vSphere.SsoAdmin asks for: vcsim has the other one only.
+func registerSSO(ctx *simulator.Context, services *simulator.Registry) {
+	registration := services.Get(vim.ManagedObjectReference{Type: "LookupServiceRegistration", Value: "ServiceRegistration"}).(*lookupsim.ServiceRegistration)
+	registration.List(ctx, &lookuptypes.List{FilterCriteria: &lookuptypes.LookupServiceRegistrationFilter{}}) // vcsim makes its own now
+	for _, info := range registration.Info {
+		if i := info.ServiceEndpoints; len(i) == 1 && i[0].EndpointType.Type == "com.vmware.cis.cs.identity.admin" {
+			info.ServiceType.Type = "sso:admin"
+			info.ServiceId += ":sso:admin"
+			registration.Info = append(registration.Info, info)
+		}
+	}
 }

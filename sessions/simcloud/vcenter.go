@@ -119,6 +119,7 @@ func (v *vcenter) mount(config *tls.Config) error {
 	for _, r := range []*simulator.Registry{services, policies, disks} {
 		v.service.RegisterSDK(r)
 	}
+	registerSSO(v.service.Context, services)
 	path, handler := stssim.New(u, vc.OptionManager().Setting)
 	v.service.Handle(path, handler)
 	v.service.Handle(sts.SystemPath, handler)
