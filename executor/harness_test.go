@@ -36,10 +36,10 @@ func TestMain(m *testing.M) {
 		serve()
 		return
 	}
-	runtimetest.Main(m, func(dir string) { packageDir = dir })
+	runtimetest.Main(m, func(dir string) { packageDir = dir }, runtimetest.ScriptPath, runtimetest.DoublePath)
 }
 
-var packageDir string // of the script's package
+var packageDir string // of the script's package, beside which the double of pwsh lies
 
 const digest = "0123456789abcdef"
 

@@ -1,6 +1,8 @@
 package goruntime_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -10,13 +12,16 @@ import (
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/executor/internal/runtimetest"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
 
 var packageDir string
 
-func TestMain(m *testing.M) { runtimetest.Main(m, func(dir string) { packageDir = dir }) }
+func TestMain(m *testing.M) {
+	runtimetest.Main(m, func(dir string) { packageDir = dir }, runtimetest.ScriptPath)
+}
 
 func suite() runtimetest.Suite {
 	return runtimetest.Suite{Runtime: goruntime.Runtime{}, Package: packageDir, Manifest: manifest.Manifest{
@@ -26,6 +31,36 @@ func suite() runtimetest.Suite {
 }
 
 func TestRuntime(t *testing.T) { runtimetest.Run(t, suite()) }
+
+// Beside what every script is told, one in Go is told of its execution and how it reaches the private cloud.
+func TestTold(t *testing.T) {
+	var got struct {
+		ExecutionID, ExecutionName, Cmdlet string
+
+		TimeoutSeconds int
+		Token, Key     string
+		Grant          struct {
+			CA, User string
+			VCenter  domain.Endpoint
+			Hosts    []domain.Endpoint
+			SSH      []struct{ Host, Addr, HostKey string }
+		}
+	}
+	if err := json.Unmarshal([]byte(suite().Told(t)), &got); err != nil {
+		t.Fatal(err)
+	}
+	said := fmt.Sprint(got)
+	const want = "{0193 x Write-Start 3600 token key {ca execution-x {vc.test 127.0.0.1:1} [{esx.test 127.0.0.1:3}] [{VC 127.0.0.1:2 ssh-ed25519 x}]}}"
+	if said != want {
+		t.Errorf("the script was told\n%s, not\n%s", said, want)
+	}
+}
+
+// A process that is gone has not said how it ended.
+func TestEndNotReported(t *testing.T) {
+	end, _ := suite().Do(t, "Stop-Hard", nil)
+	runtimetest.WantFailure(t, end, "before it reported its end")
+}
 
 func TestBrokenProtocol(t *testing.T) {
 	s := suite()

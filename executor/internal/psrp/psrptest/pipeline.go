@@ -187,6 +187,9 @@ func (p *Pipeline) end(state string, f *Failure) {
 	p.server.send(p.id, pipelineState, v)
 }
 
+// Junk writes bytes past the protocol, as a script can.
+func (p *Pipeline) Junk(b []byte) { p.server.raw(b) }
+
 // Play says a line that a real pwsh has said, with the ids of this conversation. What is no line of the protocol is said
 // as it is.
 func (p *Pipeline) Play(raw string) {

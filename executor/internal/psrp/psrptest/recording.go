@@ -88,6 +88,7 @@ type Step struct {
 	Said       []string // up to the client's signal, if there was one
 	AfterStop  []string // what was said then
 	WasStopped bool
+	Exit       *int // with which status the process ended instead of the pipeline
 	Outcome    Outcome
 }
 
@@ -122,6 +123,9 @@ func (r Recording) Steps() []Step {
 			all[i].Said = append(all[i].Said, e.Line)
 		}
 	}
+	if n := len(all); n > 0 && all[n-1].Outcome.State == "ProcessExit" {
+		all[n-1].Exit = r.ProcessExitCode
+	}
 	return all
 }
 
@@ -143,4 +147,21 @@ func (s Step) Statements() (all [][]Command, err error) {
 		}
 	}
 	return all, nil
+}
+
+// Play is what a program plays in place of a module's cmdlet, from a file of this JSON.
+type Play struct {
+	Cmdlet    Cmdlet
+	Run       Step
+	Import    *Step               // nil: nothing is said of it
+	Variables map[string][]string // Data lines that answer Get-Variable, by name in lower case
+}
+
+// PlayName is the name of the file, which lies in the module's directory.
+const PlayName = "recording.json"
+
+// Cmdlet is how a cmdlet is called.
+type Cmdlet struct {
+	Text       string
+	Parameters []struct{ Name, Value string } // a value by its kind and its text, secrets revealed: "I32 5"
 }
