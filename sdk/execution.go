@@ -27,9 +27,10 @@ type Execution struct {
 	NamedOutputs      *NamedOutputs
 	PersistentSecrets *PersistentSecrets
 
-	grant wire.Grant
-	w     *writer
-	hosts *hosts
+	grant         wire.Grant
+	takesProgress bool
+	w             *writer
+	hosts         *hosts
 }
 
 func newExecution(s wire.Start, w *writer) *Execution {
@@ -38,7 +39,7 @@ func newExecution(s wire.Start, w *writer) *Execution {
 		VCAddress: s.VCAddress, SddcDNSSuffix: s.SddcDNSSuffix, SddcResourceID: s.SddcResourceID, AadAuthority: s.AadAuthority,
 		NamedOutputs:      &NamedOutputs{values: map[string]string{}},
 		PersistentSecrets: newPersistentSecrets(s.Secrets, w),
-		grant:             s.Grant, w: w, hosts: newHosts(s.Grant),
+		grant:             s.Grant, takesProgress: s.TakesProgress, w: w, hosts: newHosts(s.Grant),
 	}
 }
 
@@ -56,6 +57,15 @@ func (x *Execution) Warning(v any) { x.w.text(wire.KindWarning, text(v)) }
 
 // Error writes v to the Error stream, as Output does. The cmdlet does not fail by it.
 func (x *Execution) Error(v any) { x.w.text(wire.KindError, text(v)) }
+
+// Progress says how far the cmdlet is, for those who watch: they see what it said last, in one line of at most some 200
+// bytes, until it says something else or "". It is in no stream and nobody reads it later, so it may be called often.
+// An Airlock from before there was progress shows none.
+func (x *Execution) Progress(text string) {
+	if x.takesProgress {
+		_ = x.w.frame(wire.KindProgress, []byte(text[:cut(text, wire.MaxProgress)])) // nothing to be done where nobody listens any more
+	}
+}
 
 // Grant is what the execution reaches vCenter and hosts with: addresses to dial, and capabilities that are of no use
 // after its end. SSH, SFTP and package sdk/vcenter use it; other clients may.

@@ -151,6 +151,31 @@ func TestLongTextIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	body := func(_ context.Context, x *Execution, _ none) error {
+		x.Progress("copying 3 of 7")
+		x.Progress(strings.Repeat("ä", wire.MaxProgress))
+		x.Progress("")
+		return nil
+	}
+	got := play(t, body, wire.Start{})
+	want := []string{"copying 3 of 7", strings.Repeat("ä", wire.MaxProgress/2), ""}
+	if d := cmp.Diff(want, got.Progress); d != "" || len(got.Records) > 0 {
+		t.Errorf("%d records, progress (-want +got):\n%s", len(got.Records), d)
+	}
+
+	// A host from before there was progress would end the conversation.
+	var sent bytes.Buffer
+	x := newExecution(wire.Start{}, newWriter(&sent))
+	if err := body(t.Context(), x, none{}); err != nil {
+		t.Error(err)
+	}
+	if err := x.w.close(); err != nil || sent.Len() > 0 {
+		t.Errorf("%d bytes were sent to it (%v)", sent.Len(), err)
+	}
+}
+
 func TestWritersFromManyGoroutines(t *testing.T) {
 	t.Parallel()
 	const writers, lines = 8, 5_000

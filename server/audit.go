@@ -40,7 +40,7 @@ func auditResource(e audit.Event) auditEvent {
 // getAudit lists what an execution has done, in order, from the event after the number `after` on. Of one that runs it has
 // what is stored by now.
 func (s *Server) getAudit(a *answer, r *request) error {
-	after, err := r.after()
+	after, err := r.sequence("after")
 	if err != nil {
 		return err
 	}

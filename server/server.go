@@ -59,6 +59,9 @@ type Store interface {
 	Records(ctx context.Context, id string, after int64, limit, maxBytes int) ([]domain.Record, error)
 	Tail(ctx context.Context, id string, stream domain.Stream, maxLines, maxBytes int) (recs []domain.Record, omitted int64, err error)
 
+	// Progress is how far a running execution says that it is.
+	Progress(ctx context.Context, id string) (domain.Progress, error)
+
 	// Audit reads audit events of an execution in order, from the one after the seq after.
 	Audit(ctx context.Context, id string, after int64, limit int) ([]audit.Event, error)
 

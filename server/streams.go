@@ -28,51 +28,69 @@ type streamRecord struct {
 	Text   string    `json:"text"`
 }
 
+// progress is how far a running execution says that it is.
+type progress struct {
+	Seq  int64  `json:"seq"`
+	Text string `json:"text"`
+}
+
 // getStreams follows an execution's output, all streams in one sequence: what comes after the number `after`, held
 // until there is some or the execution has ended, or with wait=false not held. `finished` says that nothing will come
-// after `last`.
+// after `last`. Beside the output is how far the execution is; who gives the number of the `progress` that it knows is
+// answered at the next one, too.
 func (s *Server) getStreams(a *answer, r *request) error {
-	after, err := r.after()
+	after, err := r.sequence("after")
 	if err != nil {
 		return err
 	}
+	known, err := r.sequence("progress")
+	if err != nil {
+		return err
+	}
+	asked := r.URL.Query().Has("progress")
 	x, err := s.execution(r)
 	if err != nil {
 		return err
 	}
 	var first []domain.Record
+	var at domain.Progress
+	news := false
 	err = s.hold(r, x.ID, func() (bool, error) {
 		// The state first: of an execution that reads finished all output is there.
 		if x, err = s.cfg.Store.ExecutionByID(r.Context(), x.ID); err != nil {
 			return false, err
 		}
+		if at, err = s.cfg.Store.Progress(r.Context(), x.ID); err != nil {
+			return false, err
+		}
 		first, err = s.cfg.Store.Records(r.Context(), x.ID, after, stepRecords, stepBytes)
-		return len(first) > 0 || x.State.Final() || r.URL.Query().Get("wait") == "false", err
+		news = len(first) > 0 || x.State.Final() || asked && at.Seq != known
+		return news || r.URL.Query().Get("wait") == "false", err
 	})
 	if err != nil {
 		return err
 	}
-	if len(first) == 0 && !x.State.Final() {
+	if !news {
 		a.Header().Set("Retry-After", "1")
 	}
-	return s.writeStreams(r.Context(), a, x, after, first)
+	return s.writeStreams(r.Context(), a, x, at, after, first)
 }
 
-// after is the query parameter of that name: a sequence number, 0 where it is not there.
-func (r *request) after() (int64, error) {
-	text := r.URL.Query().Get("after")
+// sequence is a query parameter that is a sequence number, 0 where it is not there.
+func (r *request) sequence(name string) (int64, error) {
+	text := r.URL.Query().Get(name)
 	if text == "" {
 		return 0, nil
 	}
-	after, err := strconv.ParseInt(text, 10, 63) // so that there can be one after it
-	if err != nil || after < 0 {
-		return 0, errors.Newf(errors.InvalidRequest, "The query parameter after is %.40q; it must be the number of a record, 0 to begin with the first.", text).At("after")
+	n, err := strconv.ParseInt(text, 10, 63) // so that there can be one after it
+	if err != nil || n < 0 {
+		return 0, errors.Newf(errors.InvalidRequest, "The query parameter %s is %.40q; it must be a number that an earlier answer had, or 0 to begin with the first.", name, text).At(name)
 	}
-	return after, nil
+	return n, nil
 }
 
 // writeStreams writes the answer step by step, so that memory is bounded by a step.
-func (s *Server) writeStreams(ctx context.Context, a *answer, x domain.Execution, last int64, records []domain.Record) (err error) {
+func (s *Server) writeStreams(ctx context.Context, a *answer, x domain.Execution, at domain.Progress, last int64, records []domain.Record) (err error) {
 	out := newArray(a, `{"value":[`)
 	count, size := 0, 0
 	for len(records) > 0 {
@@ -89,11 +107,16 @@ func (s *Server) writeStreams(ctx context.Context, a *answer, x domain.Execution
 			return err
 		}
 	}
+	var shown *progress
+	if at.Seq > 0 && !x.State.Final() {
+		shown = &progress{at.Seq, at.Text}
+	}
 	end, err := json.Marshal(struct {
 		Last     int64        `json:"last"`
 		State    domain.State `json:"state"`
 		Finished bool         `json:"finished"`
-	}{last, x.State, x.State.Final() && len(records) == 0})
+		Progress *progress    `json:"progress,omitempty"`
+	}{last, x.State, x.State.Final() && len(records) == 0, shown})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,10 @@ type streamsReply struct {
 	Last     int64
 	State    string
 	Finished bool
+	Progress *struct {
+		Seq  int64
+		Text string
+	}
 }
 
 // follow reads the output of an execution to its end, as the command line does.
@@ -83,6 +87,65 @@ func TestStreamsAreFollowed(t *testing.T) {
 	end := decode[streamsReply](t, e.do("GET", path+"/streams?after=6", "").want(t, 200, ""))
 	if end.State != "Failed" || !end.Finished || end.Last != 6 || end.Value == nil {
 		t.Errorf("after the end: %+v", end)
+	}
+}
+
+// How far an execution is stands beside its output; who asks for it is answered when it changes, nobody else.
+func TestProgressIsFollowed(t *testing.T) {
+	t.Parallel()
+	e := start(t, func(c *server.Config) { c.Hold = time.Hour })
+	said, write := make(chan string), make(chan string)
+	e.execute(func(ctx context.Context, r *run) domain.Outcome {
+		for {
+			select {
+			case text := <-said:
+				if err := e.store.SetProgress(ctx, r.Execution.ID, r.Fence, text); err != nil {
+					t.Error(err)
+				}
+			case text, more := <-write:
+				if !more {
+					return domain.Outcome{State: domain.Succeeded}
+				}
+				r.write(domain.Output, text)
+			case <-ctx.Done():
+				return domain.Outcome{State: domain.Canceled}
+			}
+		}
+	})
+	path := cloudPath + "/scriptExecutions/x"
+	e.do("PUT", path, put("Start-Sleep", "")).want(t, 201, "")
+	ask := func(query string) (page streamsReply) {
+		t.Helper()
+		r := e.do("GET", path+"/streams?"+query, "").want(t, 200, "")
+		page = decode[streamsReply](t, r)
+		if again := r.Header.Get("Retry-After"); (again != "") != (query == "wait=false") {
+			t.Errorf("%s: Retry-After is %q", query, again)
+		}
+		return page
+	}
+	if page := ask("wait=false"); page.Progress != nil {
+		t.Errorf("before there is any: %+v", page.Progress)
+	}
+	for i, text := range []string{"copying 3 of 7", "<all> copied", ""} {
+		said <- text
+		page := ask(fmt.Sprint("progress=", i)) // held until it is there
+		if page.Progress == nil || page.Progress.Seq != int64(i+1) || page.Progress.Text != text || len(page.Value) > 0 || page.Finished {
+			t.Fatalf("after %q: %+v, %+v", text, page, page.Progress)
+		}
+	}
+	said <- "almost there"
+	go func() { write <- "a line" }()
+	if page := ask("after=0"); len(page.Value) != 1 || page.Progress == nil || page.Progress.Text != "almost there" {
+		t.Errorf("who did not ask was answered %+v, %+v", page, page.Progress)
+	}
+	if body := string(e.do("GET", path, "").want(t, 200, "").body); strings.Contains(body, "almost") {
+		t.Errorf("the resource shows it: %s", body)
+	}
+	close(write)
+	for page := ask("after=1&progress=4"); !page.Finished; page = ask("after=1&progress=4") {
+	}
+	if page := ask("progress=0"); page.Progress != nil || len(page.Value) != 1 {
+		t.Errorf("after the end: %+v, %+v", page, page.Progress)
 	}
 }
 

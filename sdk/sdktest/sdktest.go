@@ -24,7 +24,7 @@ import (
 // Grace is how long a script may go on after it was asked to end.
 const Grace = 5 * time.Second
 
-// Host says what to run. Protocol need not be set.
+// Host says what to run. Protocol and TakesProgress need not be set.
 type Host struct {
 	Start wire.Start
 
@@ -42,7 +42,9 @@ type Record struct {
 type Result struct {
 	Records []Record
 	Secrets []wire.SecretChange // in their order
-	End     wire.End
+	// Progress is all that the script said of how far it is. Airlock shows what was said last.
+	Progress []string
+	End      wire.End
 }
 
 // Text joins the records of a stream, each with a newline after it.
@@ -128,6 +130,8 @@ func (h Host) Converse(ctx context.Context, conn net.Conn) (Result, error) {
 				return result, err
 			}
 			result.Secrets = append(result.Secrets, change)
+		case f.Kind == wire.KindProgress:
+			result.Progress = append(result.Progress, string(f.Payload))
 		case f.Kind == wire.KindEnd:
 			result.End, err = wire.Decode[wire.End](f.Payload)
 			return result, err
@@ -147,7 +151,7 @@ func greet(conn net.Conn, frames *wire.Reader, start wire.Start) error {
 	if err != nil || f.Kind != wire.KindHello || !slices.Contains(hello.Protocols, wire.Version) {
 		return fmt.Errorf("the script's first frame, of kind %#x, is not a Hello of version %d", byte(f.Kind), wire.Version)
 	}
-	start.Protocol = wire.Version
+	start.Protocol, start.TakesProgress = wire.Version, true
 	payload, err := wire.EncodeStart(start)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ type Start struct {
 	AadAuthority   string
 	Secrets        map[string]secret.Text // the package's persistent secrets
 	Grant          Grant
+	TakesProgress  bool // the script may send KindProgress
 }
 
 // Argument is the value of a parameter.
@@ -100,6 +101,7 @@ type (
 		AadAuthority   string                  `json:"aadAuthority"`
 		Secrets        map[string]string       `json:"persistentSecrets"`
 		Grant          grantForm               `json:"grant"`
+		TakesProgress  bool                    `json:"takesProgress"`
 	}
 	argumentForm struct {
 		Type     manifest.Type `json:"type"`
@@ -128,7 +130,7 @@ func EncodeStart(s Start) ([]byte, error) {
 		Protocol: s.Protocol, ExecutionID: s.ExecutionID, ExecutionName: s.ExecutionName, Cmdlet: s.Cmdlet,
 		TimeoutSeconds: s.TimeoutSeconds, Parameters: map[string]argumentForm{},
 		VCAddress: s.VCAddress, SddcDNSSuffix: s.SddcDNSSuffix, SddcResourceID: s.SddcResourceID,
-		AadAuthority: s.AadAuthority, Secrets: map[string]string{},
+		AadAuthority: s.AadAuthority, Secrets: map[string]string{}, TakesProgress: s.TakesProgress,
 		Grant: grantForm{s.Grant.CA, s.Grant.User, s.Grant.Token.Reveal(), s.Grant.Key.Reveal(), s.Grant.VCenter, s.Grant.Hosts, s.Grant.SSH},
 	}
 	for name, a := range s.Parameters {
@@ -150,7 +152,7 @@ func DecodeStart(payload []byte) (Start, error) {
 		Protocol: form.Protocol, ExecutionID: form.ExecutionID, ExecutionName: form.ExecutionName, Cmdlet: form.Cmdlet,
 		TimeoutSeconds: form.TimeoutSeconds, Parameters: map[string]Argument{},
 		VCAddress: form.VCAddress, SddcDNSSuffix: form.SddcDNSSuffix, SddcResourceID: form.SddcResourceID,
-		AadAuthority: form.AadAuthority, Secrets: map[string]secret.Text{},
+		AadAuthority: form.AadAuthority, Secrets: map[string]secret.Text{}, TakesProgress: form.TakesProgress,
 		Grant: Grant{form.Grant.CA, form.Grant.User, secret.New(form.Grant.Token), secret.New(form.Grant.Key), form.Grant.VCenter, form.Grant.Hosts, form.Grant.SSH},
 	}
 	for name, a := range form.Parameters {

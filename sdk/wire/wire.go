@@ -37,6 +37,7 @@ const (
 	KindHello       Kind = 0x10 // script: Hello
 	KindSecret      Kind = 0x11 // script: SecretChange
 	KindEnd         Kind = 0x12 // script: End
+	KindProgress    Kind = 0x13 // script: how far it is, where Start.TakesProgress
 	KindStart       Kind = 0x20 // host: Start
 	KindCancel      Kind = 0x21 // host: Cancel
 )
@@ -46,12 +47,16 @@ const (
 	MaxRecord  = 1 << 20  // a record of a stream; longer text goes on in the next record
 	MaxMessage = 2 << 20  // Hello, Secret, End and Cancel: JSON in memory takes many times what it takes on the wire
 	MaxStart   = 16 << 20 // Start
+
+	MaxProgress = 4 << 10
 )
 
 func (k Kind) max() (int, bool) {
 	switch k {
 	case KindOutput, KindInformation, KindWarning, KindError:
 		return MaxRecord, true
+	case KindProgress:
+		return MaxProgress, true
 	case KindHello, KindSecret, KindEnd, KindCancel:
 		return MaxMessage, true
 	case KindStart:

@@ -45,6 +45,7 @@ func TestFramesComeBack(t *testing.T) {
 			stream = append(stream, frame(t, k, bytes.Repeat([]byte{byte(k)}, n))...)
 		}
 	}
+	stream = append(stream, frame(t, wire.KindProgress, make([]byte, wire.MaxProgress))...)
 	r := wire.NewReader(oneByte{bytes.NewReader(stream)})
 	for _, k := range kinds {
 		for _, n := range sizes {
@@ -53,6 +54,9 @@ func TestFramesComeBack(t *testing.T) {
 				t.Fatalf("kind %#x with %d bytes: %#x with %d, %v", byte(k), n, byte(f.Kind), len(f.Payload), err)
 			}
 		}
+	}
+	if f, err := r.Next(); err != nil || f.Kind != wire.KindProgress || len(f.Payload) != wire.MaxProgress || f.Record() {
+		t.Errorf("progress came back as %#x with %d, %v", byte(f.Kind), len(f.Payload), err)
 	}
 	if _, err := r.Next(); err != io.EOF {
 		t.Errorf("after the last frame: %v, want EOF", err)
@@ -73,6 +77,7 @@ func TestFramesThatAreRefused(t *testing.T) {
 		"kind 0x1 has 1048577 bytes, at most":     "\x00\x10\x00\x02\x01",
 		"kind 0x20 has 16777217 bytes, at most":   "\x01\x00\x00\x02\x20",
 		"kind 0x12 has 4294967294 bytes, at most": "\xff\xff\xff\xff\x12",
+		"kind 0x13 has 4097 bytes, at most":       "\x00\x00\x10\x02\x13",
 		"unexpected EOF":                          "\x00\x00\x00\x03\x01a",
 	} {
 		if _, err := wire.NewReader(strings.NewReader(bytes)).Next(); err == nil || !strings.Contains(err.Error(), says) {
@@ -99,7 +104,7 @@ var start = wire.Start{
 		"Login": {Type: manifest.Credential, Username: "u", Secret: secret.New("login-canary")},
 	},
 	VCAddress: "vc", SddcDNSSuffix: "sddc.test", SddcResourceID: "/r", AadAuthority: "https://login",
-	Secrets: map[string]secret.Text{"a": secret.New("kept-canary")},
+	Secrets: map[string]secret.Text{"a": secret.New("kept-canary")}, TakesProgress: true,
 	Grant: wire.Grant{
 		CA: "pem", User: "u", Token: secret.New("token-canary"), Key: secret.New("ssh-canary"), VCenter: wire.Endpoint{Host: "vc.test", Addr: "127.0.0.1:1"},
 		Hosts: []wire.Endpoint{{Host: "esx01.sddc1.example", Addr: "127.0.0.1:3"}},

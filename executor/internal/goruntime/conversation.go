@@ -50,6 +50,8 @@ func (c *conversation) talk() (wire.End, error) {
 				return wire.End{}, violation("its change of a secret is not the JSON that is expected")
 			}
 			c.host.SetSecret(change.Name, change.Value)
+		case f.Kind == wire.KindProgress:
+			c.host.Progress(string(f.Payload))
 		case f.Kind == wire.KindEnd:
 			end, err := wire.Decode[wire.End](f.Payload)
 			if err != nil {

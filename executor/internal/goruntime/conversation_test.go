@@ -29,7 +29,7 @@ type tally struct {
 
 func (h *tally) Started() error                 { h.started++; return nil }
 func (h *tally) SetSecret(string, *secret.Text) { h.changes++ }
-func (h *tally) Progress(string)                {}
+func (h *tally) Progress(text string)           { h.bytes += len(text) }
 func (h *tally) Write(_ domain.Stream, text []byte) {
 	h.bytes += len(text)
 	h.longest = max(h.longest, len(text))
@@ -50,6 +50,7 @@ func FuzzConversation(f *testing.F) {
 	f.Add(slices.Concat(hello, frame(f, wire.KindOutput, "a line"), frame(f, wire.KindEnd, `{"namedOutputs":{"a":"b"}}`)))
 	f.Add(slices.Concat(hello, frame(f, wire.KindSecret, `{"name":"a","value":"b"}`), frame(f, wire.KindEnd, `{"failure":"no"}`)))
 	f.Add(slices.Concat(hello, frame(f, wire.KindCancel, `{}`)))
+	f.Add(slices.Concat(hello, frame(f, wire.KindProgress, "1 of 2"), frame(f, wire.KindEnd, `{}`)))
 	f.Add(frame(f, wire.KindHello, `{"protocols":[2,3]}`))
 	f.Add(frame(f, wire.KindEnd, `{}`))
 	f.Add(frame(f, wire.KindHello, `{"protocols":{}}`))

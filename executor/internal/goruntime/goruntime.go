@@ -126,7 +126,7 @@ func startOf(p runtime.Prepared) wire.Start {
 		Protocol: wire.Version, ExecutionID: x.ID, ExecutionName: x.Name, Cmdlet: p.Cmdlet.Name,
 		TimeoutSeconds: int(x.Timeout / time.Second), Parameters: map[string]wire.Argument{},
 		VCAddress: p.Cloud.VCenter, SddcDNSSuffix: p.Cloud.DNSSuffix, SddcResourceID: p.Cloud.ID.String(),
-		AadAuthority: p.Cloud.AadAuthority, Secrets: p.Secrets,
+		AadAuthority: p.Cloud.AadAuthority, Secrets: p.Secrets, TakesProgress: true,
 		Grant: wire.Grant{
 			CA: string(p.Grant.CA), User: p.Grant.User, Token: p.Grant.Token, Key: p.Grant.Key,
 			VCenter: wire.Endpoint(p.Grant.VCenter),
