@@ -96,15 +96,29 @@ func (a *app) printRecord(r record) error {
 type streams struct {
 	Value    []record `json:"value"`
 	Finished bool     `json:"finished"`
+	Progress struct { // how far it is
+		Seq  int64  `json:"seq"`
+		Text string `json:"text"`
+	} `json:"progress"`
 }
 
 // follow gives the records of an execution to show, in order: those that there are, or with toEnd all until it ends.
 // The server then holds each request until there is something to say.
 func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(record) error) error {
-	for after := int64(0); ; {
+	return c.watch(ctx, path, 0, toEnd, &statusLine{}, show)
+}
+
+// watch is follow from the record after a number on, with a line for how far the execution is. What show writes is above
+// that line.
+func (c *client) watch(ctx context.Context, path string, after int64, toEnd bool, line *statusLine, show func(record) error) error {
+	defer line.hide()
+	for known := int64(0); ; {
 		var page streams
 		var err error
 		query := fmt.Sprintf("%s/streams?after=%d", path, after)
+		if line.w != nil { // nobody else is to be woken by it
+			query += fmt.Sprintf("&progress=%d", known)
+		}
 		if toEnd {
 			err = c.poll(ctx, query, &page)
 		} else {
@@ -114,11 +128,14 @@ func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(
 			return err
 		}
 		for _, r := range page.Value {
+			line.hide()
 			if err := show(r); err != nil {
 				return err
 			}
 			after = r.Seq
 		}
+		known = page.Progress.Seq
+		line.show(page.Progress.Text)
 		if page.Finished || !toEnd && len(page.Value) == 0 {
 			return nil
 		}
@@ -126,12 +143,8 @@ func (c *client) follow(ctx context.Context, path string, toEnd bool, show func(
 }
 
 // ended waits for the end of an execution. It reads no output, of which there may be much: it asks for what comes
-// after more records than there can be, 2^53.
-func (c *client) ended(ctx context.Context, path string) error {
-	for {
-		var page streams
-		if err := c.poll(ctx, path+"/streams?after=9007199254740992", &page); err != nil || page.Finished {
-			return err
-		}
-	}
+// after more records than there can be.
+func (c *client) ended(ctx context.Context, path string, line *statusLine) error {
+	const all = 1 << 53
+	return c.watch(ctx, path, all, true, line, nil)
 }

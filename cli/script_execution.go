@@ -119,9 +119,9 @@ func (a *app) parameters(words []string) ([]parameter, error) {
 func (a *app) finish(ctx context.Context, c *client, path string, streams bool) error {
 	var err error
 	if streams && a.output == "table" {
-		err = c.follow(ctx, path, true, a.printRecord)
+		err = c.watch(ctx, path, 0, true, a.statusLine(), a.printRecord)
 	} else {
-		err = c.ended(ctx, path)
+		err = c.ended(ctx, path, a.statusLine())
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		name := path[strings.LastIndex(path, "/")+1:]
@@ -232,7 +232,11 @@ func (a *app) executionLogs() *cobra.Command {
 				return errors.Newf(errors.Usage, "There is no stream %q: the streams are Output, Information, Warning and Error.", s)
 			}
 		}
-		return c.follow(ctx, path, *follow, func(r record) error {
+		line := &statusLine{}
+		if *follow {
+			line = a.statusLine()
+		}
+		return c.watch(ctx, path, 0, *follow, line, func(r record) error {
 			for _, s := range *only {
 				if strings.EqualFold(s, r.Stream) {
 					return a.printRecord(r)
@@ -252,7 +256,7 @@ func (a *app) executionCancel() *cobra.Command {
 			if _, err := c.do(ctx, http.MethodPost, path+"/cancel", nil, nil); err != nil {
 				return err
 			}
-			if err := c.ended(ctx, path); err != nil {
+			if err := c.ended(ctx, path, a.statusLine()); err != nil {
 				return err
 			}
 			var r resource

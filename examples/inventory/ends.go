@@ -38,12 +38,18 @@ func startSleep(ctx context.Context, x *sdk.Execution, p sleepParams) error {
 	if p.IgnoreCancel {
 		done = nil
 	}
-	select {
-	case <-time.After(time.Duration(p.Seconds) * time.Second):
-		x.Output("slept")
-		return nil
-	case <-done:
-		x.Warning("asked to end")
-		return context.Cause(ctx)
+	over, tick := time.After(time.Duration(p.Seconds)*time.Second), time.NewTicker(time.Second)
+	defer tick.Stop()
+	for slept := 0; ; slept++ {
+		x.Progress(fmt.Sprintf("slept %d of %d s", slept, p.Seconds))
+		select {
+		case <-tick.C:
+		case <-over:
+			x.Output("slept")
+			return nil
+		case <-done:
+			x.Warning("asked to end")
+			return context.Cause(ctx)
+		}
 	}
 }
