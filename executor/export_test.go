@@ -36,3 +36,13 @@ func Remembered(h runtime.Host) (changes, short int) {
 	j := h.(*job)
 	return len(j.changes), len(j.short)
 }
+
+// Progress is what carries how far a script is to the store.
+type Progress = progress
+
+// NewProgress makes one that stores by put.
+var NewProgress = newProgress
+
+// The methods of Progress for tests.
+func (p *progress) Say(text string) { p.say(text) }
+func (p *progress) End()            { p.end() }
