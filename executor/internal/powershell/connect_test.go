@@ -26,17 +26,33 @@ func locks(t *testing.T, addr string, modules ...string) func(*runtime.Prepared)
 func (w *world) connected(t *testing.T) (all []string) {
 	for _, p := range w.asked {
 		c := p.Statements[0][0]
-		i := slices.IndexFunc(connections, func(to connection) bool { return to.script == c.Text })
-		if i < 0 {
+		name, password := c.Text, c.Argument("Password")
+		switch {
+		case c.Text == vcenterScript && c.Script && c.LocalScope:
+			name, password = "Connect-VIServer", c.Argument("Token")
+		case !strings.HasPrefix(c.Text, "Connect-") || c.Script:
 			continue
 		}
-		token, err := w.server.Reveal(c.Argument("Token"))
-		if err != nil || !c.Script || !c.LocalScope || c.Argument("Port").Tag != "I32" {
-			t.Errorf("%s is asked as %+v, %v", connections[i].module, c, err)
+		if behind := p.Statements[0][1:]; name == "Connect-VcenterServerMOB" && (len(behind) != 1 || behind[0].Argument("Name").Str() != "MOB_Connection" || behind[0].Argument("Scope").Str() != "Global") {
+			t.Errorf("what %s gives goes to %+v", name, behind)
 		}
-		all = append(all, strings.Join([]string{connections[i].module, c.Argument("Server").Str(), c.Argument("Port").Str(), c.Argument("User").Str(), token}, " "))
+		token, err := w.server.Reveal(password)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		all = append(all, strings.TrimRight(strings.Join([]string{name, c.Argument("Server").Str(), c.Argument("Port").Str(), c.Argument("User").Str(), token}, " "), " "))
 	}
 	return all
+}
+
+// hasMOB answers the question for the cmdlet that connects the MOB.
+func hasMOB(p *psrptest.Pipeline) bool {
+	if p.Statements[0][0].Text != "Get-Command" {
+		return false
+	}
+	p.Text("Connect-VcenterServerMOB")
+	p.Completed()
+	return true
 }
 
 func TestConnections(t *testing.T) {
@@ -45,19 +61,24 @@ func TestConnections(t *testing.T) {
 		modules []string
 		want    []string
 		warning string
+		old     bool
 	}{
 		"none": {addr: "0.0.0.0:443", modules: []string{"Posh-SSH"}},
 		"PowerCLI": {addr: "0.0.0.0:443", modules: []string{"vmware.vimautomation.core", "VMware.PowerCLI"},
-			want: []string{"VMware.VimAutomation.Core vc.test 443 execution-1 the-token"}},
+			want: []string{"Connect-VIServer vc.test 443  the-token"}},
 		"all": {addr: "[::]:443", modules: []string{"Microsoft.AVS.Management", "VMware.vSphere.SsoAdmin", "VMware.VimAutomation.Core"},
-			want: []string{"VMware.VimAutomation.Core vc.test 443 execution-1 the-token", "VMware.vSphere.SsoAdmin vc.test 443 execution-1 the-token",
-				"Microsoft.AVS.Management vc.test 443 execution-1 the-token"}},
+			want: []string{"Connect-VIServer vc.test 443  the-token", "Connect-SsoAdminServer vc.test  execution-1 the-token",
+				"Connect-VcenterServerMOB vc.test  execution-1 the-token"}},
+		"a management module without the cmdlet": {addr: "0.0.0.0:443", modules: []string{"Microsoft.AVS.Management"}, old: true},
 		"without a sandbox": {addr: "127.0.0.1:4711", modules: []string{"Microsoft.AVS.Management", "VMware.vSphere.SsoAdmin", "VMware.VimAutomation.Core"},
-			want:    []string{"VMware.VimAutomation.Core 127.0.0.1 4711 execution-1 the-token", "Microsoft.AVS.Management 127.0.0.1 4711 execution-1 the-token"},
+			want:    []string{"Connect-VIServer 127.0.0.1 4711  the-token", "Connect-VcenterServerMOB 127.0.0.1:4711  execution-1 the-token"},
 			warning: "Airlock has not connected VMware.vSphere.SsoAdmin: without a sandbox it would look for the real vCenter."},
 	} {
 		t.Run(what, func(t *testing.T) {
-			w := &world{cmdlet: (*psrptest.Pipeline).Completed}
+			w := &world{cmdlet: (*psrptest.Pipeline).Completed, others: hasMOB}
+			if c.old {
+				w.others = nil
+			}
 			end, h := w.do(t, locks(t, c.addr, c.modules...))
 			if end.Err != nil {
 				t.Fatal(end.Err)
@@ -86,7 +107,7 @@ func TestConnectionFails(t *testing.T) {
 			p.Warning("join us")
 			p.Error(psrptest.Failure{Message: "not configured"})
 			p.Completed()
-		case ssoScript:
+		case "Connect-SsoAdminServer":
 			p.Failed(psrptest.Failure{Message: "Invalid credentials."})
 		default:
 			return false

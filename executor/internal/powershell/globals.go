@@ -46,7 +46,7 @@ func (c *conversation) setGlobals(ctx context.Context) error {
 		{"AadAuthority", clixml.Text(c.Cloud.AadAuthority)},
 		{persistentSecrets, secrets},
 		{namedOutputs, clixml.Table()},
-		{"MOB_Connection", clixml.Null()},
+		{mobConnection, clixml.Null()},
 		{"ConfirmPreference", clixml.Text("None")}, // nobody is there to confirm anything
 	} {
 		variables.Statements = append(variables.Statements, []psrp.Command{{Text: "Set-Variable", Parameters: []psrp.Parameter{

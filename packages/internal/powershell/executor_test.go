@@ -12,7 +12,7 @@ import (
 func TestOwnScripts(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob("../../../executor/internal/powershell/*.ps1")
-	if err != nil || len(scripts) < 6 {
+	if err != nil || len(scripts) < 5 {
 		t.Fatalf("%d scripts, %v", len(scripts), err)
 	}
 	for _, path := range scripts {
