@@ -118,7 +118,9 @@ func (b *semanticsBench) check(t *testing.T, c specifiedCall) {
 		}
 		return
 	}
-	c.compare(t, x)
+	for _, difference := range c.differences(x) {
+		t.Error(difference)
+	}
 	kept, err := b.secrets.Read(t.Context(), cloud, c.pkg)
 	if err != nil {
 		t.Fatal(err)
@@ -168,19 +170,19 @@ func (b *semanticsBench) execute(t *testing.T, cloud string, c specifiedCall) (x
 	return x, nil
 }
 
-// compare says in what an execution differs from what is written beside its cmdlet.
-func (c specifiedCall) compare(t *testing.T, x execution) {
-	t.Helper()
+// differences says in what an execution differs from what is written beside its cmdlet.
+func (c specifiedCall) differences(x execution) (all []string) {
+	differs := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if x.ProvisioningState != c.state || x.FailureCode != c.code {
-		t.Errorf("it is %s %s %q, want %s %s", x.ProvisioningState, x.FailureCode, x.FailureReason, c.state, c.code)
+		differs("it is %s %s %q, want %s %s", x.ProvisioningState, x.FailureCode, x.FailureReason, c.state, c.code)
 	}
 	for _, text := range c.says {
 		if !strings.Contains(x.FailureReason, text) {
-			t.Errorf("the failureReason is %q, want it to say %q", x.FailureReason, text)
+			differs("the failureReason is %q, want it to say %q", x.FailureReason, text)
 		}
 	}
 	if !maps.Equal(x.NamedOutputs, c.named) {
-		t.Errorf("the named outputs are %q, want %q", x.NamedOutputs, c.named)
+		differs("the named outputs are %q, want %q", x.NamedOutputs, c.named)
 	}
 	got, want := lines(x.records), lines(c.records)
 	if c.anyOrder {
@@ -188,7 +190,42 @@ func (c specifiedCall) compare(t *testing.T, x execution) {
 		slices.Sort(want)
 	}
 	if !slices.EqualFunc(got, want, matches) {
-		t.Errorf("it wrote\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		differs("it wrote\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+	return all
+}
+
+// Every difference is found, and none where there is none.
+func TestPowerShellSemanticsCompared(t *testing.T) {
+	t.Parallel()
+	var s specified
+	for _, line := range []string{"call", "Output a", `Warning "b\nc"`, "Error ~ ^d+$", "ends Failed", "says boom", "named N = 1"} {
+		if err := s.read(line, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same := func() (x execution) {
+		x.ProvisioningState, x.FailureCode, x.FailureReason = "Failed", "ScriptFailed", "a boom here"
+		x.NamedOutputs = map[string]string{"N": "1"}
+		x.records = []record{{Stream: "Output", Text: "a"}, {Stream: "Warning", Text: "b\nc"}, {Stream: "Error", Text: "ddd"}}
+		return x
+	}
+	if found := s.calls[0].differences(same()); len(found) > 0 {
+		t.Errorf("it differs: %q", found)
+	}
+	for name, change := range map[string]func(*execution){
+		"state": func(x *execution) { x.ProvisioningState = "Succeeded" }, "code": func(x *execution) { x.FailureCode = "ScriptTimedOut" },
+		"reason": func(x *execution) { x.FailureReason = "bang" }, "output": func(x *execution) { x.NamedOutputs["M"] = "" },
+		"value": func(x *execution) { x.NamedOutputs["N"] = "2" }, "order": func(x *execution) { slices.Reverse(x.records) },
+		"text": func(x *execution) { x.records[0].Text = "ab" }, "stream": func(x *execution) { x.records[2].Stream = "Output" },
+		"pattern": func(x *execution) { x.records[2].Text = "e" }, "more": func(x *execution) { x.records = append(x.records, x.records[0]) },
+		"fewer": func(x *execution) { x.records = x.records[:2] },
+	} {
+		x := same()
+		change(&x)
+		if found := s.calls[0].differences(x); len(found) != 1 {
+			t.Errorf("%s: the differences found are %q", name, found)
+		}
 	}
 }
 
