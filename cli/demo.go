@@ -117,17 +117,17 @@ func removeState(dir string) error {
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
-// examplePackage finds the source of examples/inventory: beside this file, where `go run` compiled it from, or in the
-// directory that the command runs in.
-func examplePackage() (string, error) {
+// examplePackage finds the source of an example: beside this file, where `go run` compiled it from, or in the directory
+// that the command runs in.
+func examplePackage(name string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	for _, root := range []string{filepath.Dir(filepath.Dir(file)), "."} {
-		dir := filepath.Join(root, "examples", "inventory")
-		if _, err := os.Stat(filepath.Join(dir, "main.go")); err == nil {
+		dir := filepath.Join(root, "examples", name)
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			return dir, nil
 		}
 	}
-	return "", errors.Newf(errors.Usage, "The source of examples/inventory is not here: run the demo in a checkout of Airlock, or give a packed example with --package.")
+	return "", errors.Newf(errors.Usage, "The source of examples/%s is not here: run the demo in a checkout of Airlock, or give a packed example with --package.", name)
 }
 
 // transcript prints what a newcomer reads.

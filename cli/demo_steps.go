@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -23,6 +24,7 @@ type demo struct {
 	cloud   string // resource id
 	pkg     string // Name@Version
 	packing time.Duration
+	ran     int // executions
 }
 
 func (d *demo) run(ctx context.Context, pkg string) error {
@@ -32,7 +34,7 @@ func (d *demo) run(ctx context.Context, pkg string) error {
 	d.detail("ARM API at %s over TLS, one bearer token", d.i.endpoint)
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return d.push(ctx, pkg) },
-		d.inventory, d.health, d.account, d.accountAgain, d.failure, d.timeout, d.nothingLeft,
+		d.inventory, d.health, d.account, d.accountAgain, d.failure, d.timeout, d.powerShell, d.nothingLeft,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -55,7 +57,7 @@ func (d *demo) hosts() string {
 func (d *demo) push(ctx context.Context, source string) (err error) {
 	d.step("A vendor's package is packed and pushed")
 	if source == "" {
-		if source, err = examplePackage(); err != nil {
+		if source, err = examplePackage("inventory"); err != nil {
 			return err
 		}
 		d.detail("compiling examples/inventory to a static binary: some minutes the first time, then a second or two")
@@ -106,6 +108,7 @@ func (d *demo) execute(ctx context.Context, name, cmdlet, timeout string, parame
 	if _, err := d.c.do(ctx, http.MethodPut, url, body, nil); err != nil {
 		return x, err
 	}
+	d.ran++
 	err = d.c.follow(ctx, url, true, func(r record) error {
 		if x.records = append(x.records, r); len(x.records) <= shown {
 			d.detail("  %8s  %-11s  %s", millis(time.Since(sent)), r.Stream, r.Text)
@@ -210,6 +213,37 @@ func (d *demo) timeout(ctx context.Context) error {
 	return d.check(x.ProvisioningState == "Failed" && x.FailureCode == string(errors.ScriptTimedOut), "it was asked to end after 1 s and has failed with ScriptTimedOut")
 }
 
+// powerShell runs a cmdlet of a PowerShell module, where there is a PowerShell.
+func (d *demo) powerShell(ctx context.Context) error {
+	d.step("Set-ServicePassword is a cmdlet in PowerShell; it keeps a secret, too")
+	source, err := examplePackage("powershell-inventory")
+	if err != nil {
+		d.detail("left out: %s", err)
+		return nil
+	}
+	p, err := d.i.packages.PushPath(ctx, source)
+	if err != nil {
+		return err
+	}
+	shown, said := d.w, &bytes.Buffer{}
+	defer func(pkg string) { d.w, d.pkg = shown, pkg }(d.pkg)
+	d.w, d.pkg = said, p.Ref()
+	x, err := d.execute(ctx, "powershell", "Set-ServicePassword", "")
+	if err != nil {
+		return err
+	}
+	d.w = shown
+	if x.FailureCode == string(errors.ScriptRuntimeMissing) {
+		d.detail("left out: %s", x.FailureReason)
+		return nil
+	}
+	d.say("%s", strings.TrimSuffix(said.String(), "\n"))
+	return cmp.Or(
+		d.check(x.ProvisioningState == "Succeeded" && x.NamedOutputs["password"] == "created", "it has succeeded, with a named output"),
+		d.secrets(ctx, "svc-airlock-password"),
+	)
+}
+
 // secrets checks the names of the package's persistent secrets.
 func (d *demo) secrets(ctx context.Context, want string) error {
 	name, _, _ := strings.Cut(d.pkg, "@")
@@ -237,6 +271,6 @@ func (d *demo) nothingLeft(ctx context.Context) error {
 	}
 	return cmp.Or(
 		d.check(idle == nil, "at the private cloud %d vCenter sessions and %d SSH connections are open", open.Sessions, open.SSHConnections),
-		d.check(len(names) == 6, "the executions read as ARM resources: %s", strings.Join(names, ", ")),
+		d.check(len(names) == d.ran, "the executions read as ARM resources: %s", strings.Join(names, ", ")),
 	)
 }

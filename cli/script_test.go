@@ -196,7 +196,7 @@ func TestDemo(t *testing.T) {
 	var stdout, stderr strings.Builder
 	a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, getenv: func(string) string { return "" }}
 	code := run(t.Context(), a, []string{"demo", "--package", nupkg(t, "inventory")})
-	for _, want := range []string{"Succeeded", "ScriptTimedOut", "[redacted]", "password = reused", "All of it was so"} {
+	for _, want := range []string{"Succeeded", "ScriptTimedOut", "[redacted]", "password = reused", "a cmdlet in PowerShell", "All of it was so"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("the transcript lacks %q", want)
 		}
@@ -206,5 +206,16 @@ func TestDemo(t *testing.T) {
 	}
 	if strings.Contains(stdout.String(), "set by a cmdlet that fails") || t.Failed() {
 		t.Errorf("the transcript:\n%s", &stdout)
+	}
+}
+
+// Where there is a PowerShell, the demo runs a cmdlet with it.
+func TestPowerShellDemo(t *testing.T) {
+	wantPowerShell(t)
+	var stdout, stderr strings.Builder
+	a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}
+	code := run(t.Context(), a, []string{"demo", "--package", nupkg(t, "inventory")})
+	if code != 0 || !strings.Contains(stdout.String(), "account svc-airlock: password created") {
+		t.Errorf("exit code %d, errors %s, the transcript:\n%s", code, &stderr, &stdout)
 	}
 }
