@@ -31,11 +31,12 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what this machine has, and lacks, for a server that isolates scripts",
 		Long: `Say what this machine has, and lacks, for a server that isolates scripts: what of the kernel is there for this user, what
-is lost without it and how to get it, and whether the state directory can be used. It changes nothing. The exit code is 0
-if everything that is needed is there.`,
+is lost without it and how to get it, whether the state directory can be used, and which PowerShell a server would run, which it
+starts for that. It changes nothing. The exit code is 0 if everything that is needed is there.`,
 		Args: cobra.NoArgs,
 	}
 	dir := cmd.Flags().String("state", "", "state directory of the server (default: $XDG_STATE_HOME/airlock)")
+	pwsh := cmd.Flags().String("powershell", "", "pwsh to try (default: what AIRLOCK_PWSH names, else the first in PATH and in the usual places)")
 	cmd.RunE = does(func(ctx context.Context, _ []string) error {
 		state, err := a.stateDir(*dir)
 		if err != nil {
@@ -45,7 +46,8 @@ if everything that is needed is there.`,
 		for _, f := range executor.Features(ctx) {
 			checks = append(checks, check(f))
 		}
-		return a.report(append(checks, stateChecks(state)...))
+		checks = append(checks, stateChecks(state)...)
+		return a.report(append(checks, a.powershellCheck(ctx, *pwsh)))
 	})
 	return cmd
 }

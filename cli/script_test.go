@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ func TestScripts(t *testing.T) {
 		args = append(args, "--egress", "mirror.airlock.test:443")
 	}
 	p := serveDev(t, stateDir(t), args...)
+	pwshs := badPowerShells(t)
 	second := environmentFile(t, filepath.Join(p.dir, "dev.env")) // another person than the one with the token
 	// The scripts are parallel subtests: the group ends before the server does.
 	t.Run("group", func(t *testing.T) {
@@ -40,7 +42,7 @@ func TestScripts(t *testing.T) {
 			Setup: func(env *testscript.Env) error {
 				for k, v := range map[string]string{
 					"AIRLOCK_ENDPOINT": p.endpoint, "AIRLOCK_TOKEN": p.token, "AIRLOCK_CA": filepath.Join(p.dir, "ca.pem"),
-					"AIRLOCK_PRIVATE_CLOUD": cloudPath(1), "TORTURE": torture, "INVENTORY": inventory, "STATE": p.dir,
+					"AIRLOCK_PRIVATE_CLOUD": cloudPath(1), "TORTURE": torture, "INVENTORY": inventory, "STATE": p.dir, "PWSHS": pwshs,
 					"SECOND_ID": second["AIRLOCK_CLIENT_ID"], "SECOND_SECRET": second["AIRLOCK_CLIENT_SECRET"],
 				} {
 					env.Setenv(k, v)
@@ -56,6 +58,24 @@ func TestScripts(t *testing.T) {
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mode": mode, "field": field, "remake": remake, "library": library, "feed": feed},
 		})
 	})
+}
+
+// badPowerShells makes programs that speak as PowerShells of some versions do, and such that do not work, in a directory.
+func badPowerShells(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	program := filepath.Join(dir, "program")
+	build := exec.Command("go", "build", "-o", program, "github.com/airlock-run/airlock/executor/internal/powershell/badpwsh")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"version-7.6.5", "version-7.5.4", "version-7.3.9", "ends"} {
+		if err := os.Link(program, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // exits CODE COMMAND… runs a command that has to end with the exit code.

@@ -50,6 +50,8 @@ type installation struct {
 	token    secret.Text
 	clouds   simulated
 
+	powershell string // path of pwsh, "" for none
+
 	store    *store.Store
 	keys     *seal.Keys
 	packages *packages.Repository
@@ -210,10 +212,11 @@ func (i *installation) join(key seal.Key) error {
 		}
 	}
 	limits := i.cfg.Limits
+	i.powershell = executor.FindPowerShell(i.cfg.PowerShell, i.cfg.getenv)
 	i.executor = executor.New(executor.Config{
 		Store: i.store, Packages: i.packages, Secrets: i.secrets, Sessions: broker,
 		Keys: i.keys, Audit: events, Dir: i.path("work"), Node: i.node(), Logger: i.log,
-		Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
+		PowerShell: i.powershell, Isolation: i.cfg.Isolation, Own: []netip.AddrPort{i.listener.Addr().(*net.TCPAddr).AddrPort()},
 		Limits: executor.Limits{
 			Memory: int64(limits.Memory), Threads: limits.Threads, Files: limits.OpenFiles, WorkDirectory: int64(limits.WorkDirectory),
 		},
@@ -286,6 +289,10 @@ func (i *installation) Run(ctx context.Context, ready func() error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return i.executor.Run(ctx) })
 	group.Go(func() error { return i.expire(ctx) })
+	group.Go(func() error {
+		i.lookAtPowerShell(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		if err := i.server.ServeTLS(i.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -330,7 +330,7 @@ func TestRuntimeIsMissing(t *testing.T) {
 	x.Package = domain.PackageRef{Name: module.Name, Version: module.Version, Digest: module.Digest}
 	x = b.run(x)
 	wantFailed(t, x, errors.ScriptRuntimeMissing)
-	if want := `This server cannot run the package Contoso.Pod@1.0.0: it has no runtime "powershell".`; x.Failure.Message != want {
+	if want := "This server has no PowerShell to run the cmdlet; see what `airlock doctor` says on the server."; x.Failure.Message != want {
 		t.Errorf("%q, want %q", x.Failure.Message, want)
 	}
 }

@@ -30,14 +30,18 @@ type Config struct {
 	TLS       TLS                `yaml:"tls"`       // of the API
 	Isolation executor.Isolation `yaml:"isolation"` // sandbox or none; sandbox
 	Executor  Executor           `yaml:"executor"`  // how much runs at once
-	Limits    Limits             `yaml:"limits"`    // of one execution
-	Issuers   []Issuer           `yaml:"issuers"`   // whose tokens are taken beside Airlock's own; none
-	Providers []Provider         `yaml:"providers"` // who has the role Provider, whatever is assigned; none
-	MasterKey MasterKey          `yaml:"masterKey"` // where the key is by which secrets are sealed
-	Secrets   Secrets            `yaml:"secrets"`   // where persistent secrets are kept; in the state directory
-	Sessions  Sessions           `yaml:"sessions"`  // what scripts may do in the logins that Airlock makes for them
-	Log       Log                `yaml:"log"`       // on standard error
-	Audit     Audit              `yaml:"audit"`     // events that somebody may have to answer for
+
+	// Path of pwsh, absolute; what AIRLOCK_PWSH names, else the first in PATH and in the usual places.
+	PowerShell string `yaml:"powershell"`
+
+	Limits    Limits     `yaml:"limits"`    // of one execution
+	Issuers   []Issuer   `yaml:"issuers"`   // whose tokens are taken beside Airlock's own; none
+	Providers []Provider `yaml:"providers"` // who has the role Provider, whatever is assigned; none
+	MasterKey MasterKey  `yaml:"masterKey"` // where the key is by which secrets are sealed
+	Secrets   Secrets    `yaml:"secrets"`   // where persistent secrets are kept; in the state directory
+	Sessions  Sessions   `yaml:"sessions"`  // what scripts may do in the logins that Airlock makes for them
+	Log       Log        `yaml:"log"`       // on standard error
+	Audit     Audit      `yaml:"audit"`     // events that somebody may have to answer for
 }
 
 // TLS names the certificate of the API. Without one the server makes itself an authority and a certificate, and keeps
@@ -195,7 +199,7 @@ var (
 func (c *Config) check() error {
 	for _, p := range []struct{ key, path string }{
 		{"state", c.State}, {"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key},
-		{"masterKey.file", c.MasterKey.File}, {"sessions.policy", c.Sessions.Policy}, {"audit.file", c.Audit.File},
+		{"powershell", c.PowerShell}, {"masterKey.file", c.MasterKey.File}, {"sessions.policy", c.Sessions.Policy}, {"audit.file", c.Audit.File},
 	} {
 		if p.path != "" && !filepath.IsAbs(p.path) {
 			return wrong(p.key, "must be an absolute path, not %q", p.path)

@@ -115,6 +115,7 @@ func TestWhatIsWrong(t *testing.T) {
 		"url: https://airlock.example?x=y":  "url is https://host",
 		"tls:\n  certificate: /c":           "line 1: tls needs both certificate and key",
 		"tls:\n  certificate: c\n  key: /k": "line 2: tls.certificate must be an absolute path",
+		"powershell: pwsh":                  `line 1: powershell must be an absolute path, not "pwsh"`,
 		"isolation: some":                   `isolation is sandbox or none, not "some"`,
 		"executor:\n  concurrency: 0":       "line 2: executor.concurrency is between 1 and 1000, not 0",
 		"executor:\n  node: a b":            "executor.node has 1 to 63",

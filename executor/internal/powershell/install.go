@@ -17,14 +17,14 @@ type Install struct {
 // Find looks at the PowerShell at a path.
 func Find(path string) (Install, error) {
 	if path == "" {
-		return Install{}, errors.Newf(errors.ScriptRuntimeMissing, "This server has no PowerShell; install 7.6 there, and see what `airlock doctor` says.")
+		return Install{}, errors.Newf(errors.ScriptRuntimeMissing, "This server has no PowerShell to run the cmdlet%s", Advice)
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil {
 		_, err = os.Stat(real)
 	}
 	if err != nil {
-		return Install{}, errors.Because(err, errors.ScriptRuntimeMissing, "There is no PowerShell at %s; install 7.6 there, and see what `airlock doctor` says.", path)
+		return Install{}, errors.Because(err, errors.ScriptRuntimeMissing, "There is no PowerShell at %s%s", path, Advice)
 	}
 	return Install{Path: real, Files: []string{filepath.Dir(real)}}, nil
 }
@@ -45,7 +45,10 @@ func (i Install) command(libraries string, env []string) sandbox.Command {
 	}
 }
 
+// Advice is how errors about PowerShell end.
+const Advice = "; see what `airlock doctor` says on the server."
+
 // broken says for a user that this PowerShell does not work.
 func (i Install) broken(err error, how string) error {
-	return errors.Because(err, errors.ScriptRuntimeMissing, "The PowerShell at %s %s; see what `airlock doctor` says on the server.", i.Path, how)
+	return errors.Because(err, errors.ScriptRuntimeMissing, "The PowerShell at %s %s%s", i.Path, how, Advice)
 }
