@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -25,15 +26,19 @@ type Finder struct {
 	search  []string
 }
 
-// New returns a Finder for programs of the kind of the one given, and an error where that is none of this system's.
+// machines are the names of this machine in ELF.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// New returns a Finder for programs of the kind of the one given, and an error that says what it is where it is none for this
+// machine.
 func New(program string) (*Finder, error) {
 	f, err := elf.Open(program)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("it is no whole ELF file: %w", err)
 	}
 	defer f.Close()
-	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
-		return nil, fmt.Errorf("it is an ELF file of the type %v", f.Type)
+	if f.Machine != machines[runtime.GOARCH] || f.Class != elf.ELFCLASS64 || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
+		return nil, fmt.Errorf("it is %v, %v, %v", f.Machine, f.Class, f.Type)
 	}
 	return &Finder{
 		machine: f.Machine, class: f.Class, dirs: append(configured("/etc/ld.so.conf", true), builtin(f.Machine)...),

@@ -45,5 +45,8 @@ func sentence(f psrp.Failure) string {
 
 // died says for a user that the process ended before the conversation did.
 func (c *conversation) died(err error, end process.End) error {
+	if !c.first.over() {
+		return c.install.broken(err, fmt.Sprintf("ended (%s) before it answered%s", end.How, c.first.quoted()))
+	}
 	return errors.Because(err, errors.ScriptFailed, "PowerShell's process ended (%s) while %s; its Error stream may say why.", end.How, c.doing)
 }

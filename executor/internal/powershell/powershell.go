@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/airlock-run/airlock/executor/internal/process"
 	"github.com/airlock-run/airlock/executor/internal/psrp"
@@ -27,7 +28,8 @@ import (
 
 // Runtime is the runtime of PowerShell modules.
 type Runtime struct {
-	Path string // of pwsh on this machine, "" where there is none
+	Path    string        // of pwsh on this machine, "" where there is none
+	Startup time.Duration // bounds how long PowerShell takes until it answers; DefaultStartup when 0
 }
 
 var _ runtime.Runtime = Runtime{}
@@ -86,20 +88,25 @@ func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 	if file == "" {
 		return runtime.End{Err: errors.Newf(errors.ScriptFailed, "The package %[1]s has no module: there is neither %[1]s.psd1 nor %[1]s.psm1 in it. Push a package with a module of its name.", p.Execution.Package.Name)}
 	}
-	s, err := process.StartPipes(p.Room, install.command(p.Room.Libraries(), p.Env))
-	if err != nil {
-		return runtime.End{Err: install.broken(err, "could not be started")}
-	}
 	c := conversation{
-		Prepared: p, stop: stop, install: install,
+		Prepared: p, stop: stop, install: install, startup: cmp.Or(r.Startup, DefaultStartup),
 		module: path.Join(p.Room.Libraries(), directory(file), file),
 	}
-	var end runtime.End
-	ended := s.Run(ctx, h, func(h runtime.Host) {
+	return c.run(ctx, h, c.talk)
+}
+
+// run starts PowerShell, lets talk speak with it, and returns when nothing of it is left.
+func (c *conversation) run(ctx context.Context, h runtime.Host, talk func(context.Context) runtime.End) (end runtime.End) {
+	s, err := process.StartPipes(c.Room, c.install.command(c.Room.Libraries(), c.Env))
+	if err != nil {
+		return runtime.End{Err: c.install.notStarted(err)}
+	}
+	c.first = &firstWords{Host: h}
+	ended := s.Run(ctx, c.first, func(h runtime.Host) {
 		defer s.Kill() // nothing that it would still say counts
 		c.host = h
 		c.client = psrp.New(s.Conn, s.Conn, c.junk, c.lost)
-		end = c.talk(ctx)
+		end = talk(ctx)
 	})
 	if c.client != nil {
 		c.client.Wait()
@@ -118,6 +125,8 @@ func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct
 type conversation struct {
 	runtime.Prepared
 	install Install
+	startup time.Duration
+	first   *firstWords
 	module  string // path of its file in the room
 	stop    <-chan struct{}
 	host    runtime.Host

@@ -150,10 +150,13 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask
 		return nil, err
 	}
+	if err := r.own(sh); err != nil {
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, r.killAll)
 	defer stop()
 	furnished := make(chan error, 1)
-	go func() { furnished <- r.furnish(sh) }() // while the stage works
+	go func() { furnished <- r.writeEtc() }() // while the stage works
 	_, err = r.ask(stage.Make(layout))
 	if err := errors.Join(err, <-furnished); err != nil {
 		return nil, err
@@ -161,16 +164,17 @@ func (s *Isolated) Open(ctx context.Context, p Place) (_ Room, err error) {
 	return r, ctx.Err()
 }
 
-// furnish gives the room's user its directories, and writes what is in /etc.
-func (r *isolatedRoom) furnish(sh *shell) error {
-	if sh.own {
-		for _, name := range []string{Home, Tmp} {
-			if err := os.Lchown(filepath.Join(r.place.Dir, name), sh.user, sh.user); err != nil {
-				return err
-			}
+// own gives the room's user its directories. A Runtime below /tmp has its place in them, so that comes before the stage.
+func (r *isolatedRoom) own(sh *shell) error {
+	if !sh.own {
+		return nil
+	}
+	for _, name := range []string{Home, Tmp} {
+		if err := os.Lchown(filepath.Join(r.place.Dir, name), sh.user, sh.user); err != nil {
+			return err
 		}
 	}
-	return r.writeEtc()
+	return nil
 }
 
 // enter makes a stage the room's.
