@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,10 +21,8 @@ import (
 // wantPowerShell skips a test that needs a real PowerShell where there is none.
 func wantPowerShell(t *testing.T) {
 	t.Helper()
-	if os.Getenv("AIRLOCK_PWSH") == "" {
-		if _, err := exec.LookPath("pwsh"); err != nil {
-			t.Skip("there is no PowerShell here to run it with: neither AIRLOCK_PWSH nor PATH names a pwsh")
-		}
+	if executor.FindPowerShell("", os.Getenv) == "" {
+		t.Skip("there is no PowerShell here to run it with: neither AIRLOCK_PWSH nor PATH names a pwsh")
 	}
 }
 

@@ -50,7 +50,7 @@ function Get-Text {
 
 # Types that the API does not know go as text, and PowerShell makes of it what the parameter asks for.
 #: declares When String; Span String; Id String; Link String; Version String; Day String; Big String; Tags String
-#: call {"When": "2024-05-06T07:08:09Z", "Span": "00:01:00", "Id": "12345678-1234-1234-1234-123456789abc", "Link": "https://example.org/", "Version": "1.2", "Day": "friday", "Big": "5000000000", "Tags": "a,b"}
+#: call {"When": "2024-05-06T07:08:09", "Span": "00:01:00", "Id": "12345678-1234-1234-1234-123456789abc", "Link": "https://example.org/", "Version": "1.2", "Day": "friday", "Big": "5000000000", "Tags": "a,b"}
 #: from param-datetime-from-string param-timespan-from-string param-uri-version-guid param-enum-from-string param-list-from-string
 #: Output Big [System.Int64] 5000000000
 #: Output Day [System.DayOfWeek] Friday

@@ -8,6 +8,7 @@
     PowerShellVersion = '7.4'
     FunctionsToExport = @(
         'Get-OwnFile'
+        'Set-OwnFile'
         'Use-Files'
         'Get-ModulePath'
         'Get-Attribute'

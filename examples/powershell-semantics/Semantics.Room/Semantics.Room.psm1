@@ -2,16 +2,23 @@
 
 #: call
 #: Output a file of the package
-#: Output read-only: True
 function Get-OwnFile {
     [CmdletBinding()]
     param()
     Get-Content -Path (Join-Path -Path $PSScriptRoot -ChildPath 'data.txt')
+}
+
+#: call
+#: isolated
+#: Output refused
+function Set-OwnFile {
+    [CmdletBinding()]
+    param()
     try {
         [System.IO.File]::WriteAllText((Join-Path -Path $PSScriptRoot -ChildPath 'data.txt'), 'changed')
-        'read-only: False'
+        'written'
     } catch {
-        'read-only: True'
+        'refused'
     }
 }
 
