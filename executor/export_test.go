@@ -3,6 +3,7 @@ package executor
 import (
 	"time"
 
+	"github.com/airlock-run/airlock/executor/internal/powershell"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
 	"github.com/airlock-run/airlock/sdk/manifest"
 )
@@ -25,6 +26,11 @@ func (e *Executor) SetForward(d time.Duration) { e.bounds.forward = d }
 
 // WithRoots is what scripts trust that reach more than their private cloud.
 var WithRoots = withRoots
+
+// SetPowerShell sets the PowerShell to be run, and how long it may take until it answers; 0 leaves that as it is.
+func (e *Executor) SetPowerShell(path string, startup time.Duration) {
+	e.runtimes[manifest.PowerShell] = powershell.Runtime{Path: path, Startup: startup}
+}
 
 // WrapRuntime puts a runtime around the one of Go packages.
 func (e *Executor) WrapRuntime(wrap func(runtime.Runtime) runtime.Runtime) {

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		serve()
 		return
 	}
-	runtimetest.Main(m, func(dir string) { packageDir = dir }, runtimetest.ScriptPath, runtimetest.DoublePath)
+	runtimetest.Main(m, func(dir string) { packageDir = dir }, runtimetest.ScriptPath, runtimetest.DoublePath, runtimetest.BadPath)
 }
 
 var packageDir string // of the script's package, beside which the double of pwsh lies

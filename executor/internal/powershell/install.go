@@ -83,7 +83,7 @@ func (i *Install) addHome(f *loader.Finder) {
 	at := i.home
 	if !exists(filepath.Join(i.home, application)) { // the program of a .NET tool knows its place by a relative path
 		at = filepath.Join(i.home, ".store", "powershell")
-		found, _ := filepath.Glob(filepath.Join(at, "*", "powershell", "*", "tools", "*", "any", application))
+		found, _ := filepath.Glob(filepath.Join(at, "*", "*", "*", "tools", "*", "*", application))
 		if len(found) == 0 {
 			return
 		}
@@ -123,10 +123,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// dotnet is the directory of the machine's .NET, "" where there is none: what the variable says, what is noted where
-// installers note it, what `dotnet` leads to, and where distributions have it.
+// dotnet is the directory of the machine's .NET, "" where there is none: what the variable says, where dotnet-install.sh puts it,
+// what is noted where installers note it, what `dotnet` leads to, and where distributions have it.
 func dotnet() string {
-	places := []string{os.Getenv("DOTNET_ROOT")}
+	places := []string{os.Getenv("DOTNET_ROOT"), filepath.Join(os.Getenv("HOME"), ".dotnet")}
 	for _, note := range []string{"/etc/dotnet/install_location", "/etc/dotnet/install_location_x64", "/etc/dotnet/install_location_arm64"} {
 		if text, err := os.ReadFile(note); err == nil {
 			places = append(places, strings.TrimSpace(string(text)))

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/airlock-run/airlock/executor/internal/runtimetest"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/errors"
 )
@@ -19,7 +20,7 @@ import (
 func badProgram(t *testing.T) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "program")
-	build := exec.Command("go", "build", "-o", program, "github.com/airlock-run/airlock/executor/internal/powershell/badpwsh")
+	build := exec.Command("go", "build", "-o", program, runtimetest.BadPath)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -30,6 +30,7 @@ import (
 const (
 	ScriptPath = "github.com/airlock-run/airlock/executor/internal/runtimetest/script"    // of Go's package with Cmdlets
 	DoublePath = "github.com/airlock-run/airlock/executor/internal/powershell/pwshdouble" // of pwsh
+	BadPath    = "github.com/airlock-run/airlock/executor/internal/powershell/badpwsh"    // one that does not work, by its name
 )
 
 // Main is the TestMain of a package that needs programs: they are built into the directory that use gets, each by the last
