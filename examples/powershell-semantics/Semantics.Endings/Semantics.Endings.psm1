@@ -118,12 +118,12 @@ function Stop-InClass {
     [CmdletBinding()]
     param()
     'a'
-    [Thrower]::Throw()
+    [Thrower]::Raise()
     'b'
 }
 
 class Thrower {
-    static [void] Throw() { throw 'in class' }
+    static [void] Raise() { throw 'in class' }
 }
 
 #: call
