@@ -155,7 +155,7 @@ function Stop-ByErrorAction {
 #: from end-eap-stop
 #: Output a
 #: ends Failed
-#: says Cannot find path '/nope' because it does not exist.
+#: says Cannot find path '/nope' because it does not exist
 function Stop-ByPreference {
     [CmdletBinding()]
     param()
@@ -401,7 +401,7 @@ function Resume-ByCatch {
 #: from stream-error-rethrow
 #: Output caught PathNotFound,Microsoft.PowerShell.Commands.GetItemCommand
 #: ends Failed
-#: says Cannot find path '/nope' because it does not exist.
+#: says Cannot find path '/nope' because it does not exist
 function Stop-ByRethrow {
     [CmdletBinding()]
     param()

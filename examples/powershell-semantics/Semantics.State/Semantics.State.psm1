@@ -103,6 +103,7 @@ function Set-OutputsLocally {
 #: named bool = True
 #: named double = 1.5
 #: named empty = ""
+#: named nothing = ""
 #: named table = {"x":{"y":1}}
 #: named list = [1,"two"]
 #: named object = {"N":5}
@@ -113,6 +114,7 @@ function Set-OutputsOfTypes {
     $NamedOutputs['bool'] = $true
     $NamedOutputs['double'] = 1.5
     $NamedOutputs['empty'] = ''
+    $NamedOutputs['nothing'] = $null
     $NamedOutputs['table'] = @{ x = @{ y = 1 } }
     $NamedOutputs['list'] = @(1, 'two')
     $NamedOutputs['object'] = [pscustomobject]@{ N = 5 }
@@ -196,8 +198,9 @@ function Remove-SecretKey {
 
 #: declares Value SecureString required
 #: call {"Value": {"secret": "a secret of the caller"}}
-#: kept secure-1 = a secret of the caller
 #: Output done
+#: named closed = System.Security.SecureString
+#: kept secure-1 = a secret of the caller
 function Set-SecureSecret {
     [CmdletBinding()]
     param(
@@ -205,6 +208,7 @@ function Set-SecureSecret {
         [securestring]$Value
     )
     $PersistentSecrets['secure-1'] = $Value
+    $NamedOutputs['closed'] = $Value
     'done'
 }
 
