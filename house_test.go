@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os"
 	"os/exec"
@@ -144,7 +147,7 @@ func TestNoDrawers(t *testing.T) {
 }
 
 // A secret leaves its type only through Reveal. Each file outside tests and examples that calls it stands here with
-// where the value goes.
+// where the value goes. None of these places is a process's arguments or environment.
 var revealing = map[string]string{
 	"cli/demo.go":                              "the bearer token, to the demo's own client",
 	"cli/environment.go":                       "the bearer token and client secrets, into dev.env and provider.env",
@@ -177,6 +180,26 @@ var revealing = map[string]string{
 	"sessions/simcloud/vcenter.go":             "the password, into the simulated vCenter",
 }
 
+// reveals says whether a file calls Reveal without arguments, which is a secret's, or takes it as a value.
+func reveals(t *testing.T, path string) (found bool) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := map[ast.Node]bool{} // psrp.Client's, which makes a secret of what a process has sealed
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			others[n.Fun] = len(n.Args) > 0
+		case *ast.SelectorExpr:
+			found = found || n.Sel.Name == "Reveal" && !others[n]
+		}
+		return true
+	})
+	return found
+}
+
 func TestSecretsAreRevealedInFewPlaces(t *testing.T) {
 	t.Parallel()
 	found := map[string]bool{}
@@ -186,11 +209,7 @@ func TestSecretsAreRevealedInFewPlaces(t *testing.T) {
 		}
 		for _, name := range p.GoFiles {
 			path := filepath.Join(p.Dir, name)
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(data), ".Reveal()") {
+			if !reveals(t, path) {
 				continue
 			}
 			root, err := os.Getwd()
