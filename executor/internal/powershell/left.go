@@ -1,8 +1,13 @@
 package powershell
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/airlock-run/airlock/executor/internal/psrp"
 	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
@@ -46,18 +51,32 @@ func (c *conversation) readSecrets(ctx context.Context) error {
 	for name := range c.Secrets {
 		gone[strings.ToLower(name)] = name
 	}
-	for name, e := range left {
-		held := c.Secrets[gone[strings.ToLower(name)]]
-		delete(gone, strings.ToLower(name))
-		v, err := c.opened(ctx, e)
+	seen := map[string]bool{}
+	var wrong error // the first that is; the others are to be redacted all the same
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		lower := strings.ToLower(name)
+		held := c.Secrets[gone[lower]]
+		delete(gone, lower)
+		v, why, err := c.opened(ctx, left[name])
 		switch {
 		case err != nil:
 			return err
+		case why == nil && seen[lower]:
+			why = fmt.Errorf("it has two entries %q, which differ in case only", name)
+		}
+		seen[lower] = true
+		if why != nil {
+			wrong = cmp.Or(wrong, unkept(persistentSecrets, why))
+		}
+		switch {
 		case v.IsEmpty():
 			c.host.SetSecret(name, nil)
 		case !v.Equal(held):
 			c.host.SetSecret(name, &v)
 		}
+	}
+	if wrong != nil {
+		return wrong
 	}
 	for _, name := range gone {
 		c.host.Write(domain.Warning, []byte("The persistent secret "+name+" is not in $PersistentSecrets any more and stays as it was; to delete it, set it to $null."))
@@ -65,37 +84,55 @@ func (c *conversation) readSecrets(ctx context.Context) error {
 	return nil
 }
 
-// opened is the value of a persistent secret.
-func (c *conversation) opened(ctx context.Context, e Entry) (secret.Text, error) {
+// opened is the value of a persistent secret, or why it is none.
+func (c *conversation) opened(ctx context.Context, e Entry) (v secret.Text, why, err error) {
 	if e.Secret == nil {
-		return secret.New(e.Text), nil
+		if strings.ContainsRune(e.Text, utf8.RuneError) { // what half a surrogate pair has become: nobody has this value
+			why = errors.New("one of its values is no text; encode it, for instance as base64")
+		}
+		return secret.New(e.Text), why, nil
 	}
 	if err := c.client.ExchangeKey(ctx); err != nil {
-		return secret.Text{}, err
+		return v, nil, err
 	}
-	return c.client.Reveal(e.Secret)
+	v, why = c.client.Reveal(e.Secret)
+	return v, why, nil
+}
+
+// unkept is the error of a variable that has something that cannot be kept.
+func unkept(variable string, why error) error {
+	return errors.Newf(errors.ScriptFailed, "What the cmdlet left in $%s cannot be kept: %v. Let it set entries of the hashtable that it finds there.", variable, why)
 }
 
 // variable reads a global variable that should be a dictionary.
 func (c *conversation) variable(ctx context.Context, name string) (map[string]Entry, error) {
 	var value *clixml.Value
+	count, lost := 0, c.missing.Load()
 	end, err := c.client.Run(ctx, single(psrp.Command{Text: `Microsoft.PowerShell.Utility\Get-Variable`, Parameters: []psrp.Parameter{
 		{Name: "Name", Value: clixml.Text(name)}, {Name: "Scope", Value: clixml.Text("Global")},
 		{Name: "ValueOnly", Value: clixml.Bool(true)}, {Name: "ErrorAction", Value: clixml.Text("Ignore")},
 	}}), nil, func(r psrp.Record) {
-		if r.Stream == psrp.Output && value == nil {
+		if r.Stream == psrp.Output {
 			value = r.Value
+			count++
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if why := reason(end); why != "" {
+	why := reason(end)
+	if count == 0 && c.missing.Load() > lost { // else there is no such variable any more
+		why = cmp.Or(why, "It did not arrive whole; let the cmdlet leave less in it, and nothing else write to the standard output of its process.")
+	}
+	if why != "" {
 		return nil, errors.Newf(errors.ScriptFailed, "What the cmdlet left in $%s could not be read: %s", name, why)
+	}
+	if count > 1 {
+		return nil, unkept(name, errors.New("it is a list of several values, not a hashtable"))
 	}
 	left, err := Entries(value)
 	if err != nil {
-		return nil, errors.Newf(errors.ScriptFailed, "What the cmdlet left in $%s cannot be kept: %v. Let it set entries of the hashtable that it finds there.", name, err)
+		return nil, unkept(name, err)
 	}
 	return left, nil
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/airlock-run/airlock/executor/internal/process"
@@ -103,14 +104,14 @@ func (c *conversation) run(ctx context.Context, h runtime.Host, talk func(contex
 	}
 	c.first = &firstWords{Host: h}
 	ended := s.Run(ctx, c.first, func(h runtime.Host) {
-		defer s.Kill() // nothing that it would still say counts
 		c.host = h
 		c.client = psrp.New(s.Conn, s.Conn, c.junk, c.lost)
+		defer func() {
+			s.Kill()
+			c.client.Wait() // until what it has said is read
+		}()
 		end = talk(ctx)
 	})
-	if c.client != nil {
-		c.client.Wait()
-	}
 	if ended.Err != nil {
 		return runtime.End{Err: ended.Err}
 	}
@@ -132,9 +133,10 @@ type conversation struct {
 	host    runtime.Host
 	client  *psrp.Client
 
-	doing   string // what is being done, for the failure of a process that ends in it
-	partial string // what Write-Host has written of a line
-	past    []byte // what has been written of a line past PowerShell
+	doing   string       // what is being done, for the failure of a process that ends in it
+	partial []byte       // what Write-Host has written of a line
+	past    []byte       // what has been written of a line past PowerShell
+	missing atomic.Int64 // times that something may not have arrived that PowerShell said
 }
 
 // talk runs the cmdlet. An error that is psrp.ErrEnded is for died to explain.
@@ -240,13 +242,16 @@ func (c *conversation) write(r psrp.Record) {
 		text = Text(r.Value)
 	}
 	if r.Stream == psrp.Information && r.NoNewline && len(c.partial)+len(text) <= domain.MaxRecord {
-		c.partial += text
+		c.partial = append(c.partial, text...)
 		return
 	}
 	if r.Stream == psrp.Information {
-		text, c.partial = c.partial+text, ""
+		text, c.partial = string(c.partial)+text, nil
 	}
 	if r.Stream == psrp.Progress {
+		if r.IsOver {
+			text = ""
+		}
 		c.host.Progress(text)
 	}
 	stream, shown := streams[r.Stream]
@@ -259,9 +264,9 @@ func (c *conversation) write(r psrp.Record) {
 
 // flush writes the line that Write-Host has begun.
 func (c *conversation) flush() {
-	if c.partial != "" {
-		c.host.Write(domain.Information, []byte(c.partial))
-		c.partial = ""
+	if len(c.partial) > 0 {
+		c.host.Write(domain.Information, c.partial)
+		c.partial = nil
 	}
 }
 
@@ -273,6 +278,7 @@ var streams = map[psrp.Stream]domain.Stream{
 // junk takes what was written to standard output past PowerShell, a line in pieces. One that is longer than a record goes
 // on in the next.
 func (c *conversation) junk(b []byte, end bool) {
+	c.missing.Add(1) // it may have come into a line of PowerShell's
 	if len(c.past)+len(b) > domain.MaxRecord {
 		c.host.Write(domain.Output, c.past)
 		c.past = nil
@@ -285,5 +291,6 @@ func (c *conversation) junk(b []byte, end bool) {
 
 // lost takes that a message of PowerShell's could not be read.
 func (c *conversation) lost(why error) {
+	c.missing.Add(1)
 	c.host.Write(domain.Error, fmt.Appendf(nil, "Something that PowerShell said is missing here, because it could not be read: %v.", why))
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -139,8 +140,8 @@ func (c *Client) Reveal(v *clixml.Value) (secret.Text, error) {
 	if err != nil {
 		return secret.Text{}, err
 	}
-	b, err := base64.StdEncoding.DecodeString(v.Str())
-	if v.Number() == "" || err != nil || len(b) == 0 || len(b)%aes.BlockSize != 0 {
+	b, err := base64.StdEncoding.DecodeString(v.Number()) // also where it is wrapped in an object, which has a text of its own
+	if err != nil || len(b) == 0 || len(b)%aes.BlockSize != 0 {
 		return secret.Text{}, fmt.Errorf("a SecureString of %d bytes cannot be decrypted", len(b))
 	}
 	cipher.NewCBCDecrypter(block, zeroIV[:]).CryptBlocks(b, b)
@@ -153,5 +154,9 @@ func (c *Client) Reveal(v *clixml.Value) (secret.Text, error) {
 	for i := range units {
 		units[i] = binary.LittleEndian.Uint16(b[2*i:])
 	}
-	return secret.New(string(utf16.Decode(units))), nil
+	text := utf16.Decode(units)
+	if slices.Contains(text, utf8.RuneError) { // half a surrogate pair: what this would be read as is not what it is
+		return secret.Text{}, errors.New("a SecureString is no text")
+	}
+	return secret.New(string(text)), nil
 }

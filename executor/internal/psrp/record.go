@@ -28,6 +28,7 @@ type Record struct {
 	Text   string        // of the other streams: what a console would show
 	// NoNewline says of Information that Write-Host was told to end no line.
 	NoNewline bool
+	IsOver    bool     // of Progress: what it was about has ended
 	Failure   *Failure // of Error
 }
 
@@ -91,7 +92,7 @@ func record(m message) (Record, bool) {
 	case informationRecord:
 		return information(v), true
 	case progressRecord:
-		return Record{Stream: Progress, Text: progress(v)}, true
+		return Record{Stream: Progress, Text: progress(v), IsOver: v.Get("Type").Number() == "1"}, true
 	}
 	return Record{}, false
 }

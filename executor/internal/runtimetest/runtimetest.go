@@ -282,6 +282,9 @@ func (s Suite) streams(t *testing.T) {
 	if !slices.Equal(h.records, want) {
 		t.Errorf("records: %+v", h.records)
 	}
+	if want := []string{"copying | 3 of 7", ""}; !slices.Equal(h.progress, want) {
+		t.Errorf("progress: %q", h.progress)
+	}
 	if len(end.NamedOutputs) != 2 || end.NamedOutputs["two"] != "zwei" {
 		t.Errorf("named outputs: %v", end.NamedOutputs)
 	}

@@ -150,6 +150,8 @@ var cmdlets = map[string]func(*script){
 		for kind := wire.KindOutput; kind <= wire.KindError; kind++ {
 			s.write(kind, fmt.Sprintf("stream %d", kind))
 		}
+		s.write(wire.KindProgress, "copying | 3 of 7")
+		s.write(wire.KindProgress, "")
 		s.write(wire.KindOutput, "")
 		s.write(wire.KindOutput, "last")
 		s.end("", map[string]string{"one": "1", "two": "zwei"})

@@ -24,6 +24,8 @@ type call struct {
 var cmdlets = map[string]func(*call) bool{
 	"Write-All": func(c *call) bool {
 		c.write("stream 1", "stream 2", "stream 3", "stream 4")
+		c.pipeline.Progress("copying", "3 of 7", -1)
+		c.pipeline.ProgressOver("copying")
 		c.pipeline.Text("")
 		c.pipeline.Text("last")
 		c.set("NamedOutputs", clixml.Table(entry("one", "1"), entry("two", "zwei")))

@@ -120,9 +120,19 @@ func (p *Pipeline) Debug(text string) { p.informational(debugRecord, text) }
 
 // Progress writes a progress record of a number of percents, -1 for none.
 func (p *Pipeline) Progress(activity, status string, percent int) {
+	p.progress(activity, status, percent, "0", "Processing")
+}
+
+// ProgressOver writes that what was in progress is over.
+func (p *Pipeline) ProgressOver(activity string) {
+	p.progress(activity, "Processing", -1, "1", "Completed")
+}
+
+func (p *Pipeline) progress(activity, status string, percent int, number, name string) {
+	kind := &clixml.Value{Tag: "Obj", Base: clixml.Primitive("I32", number), String: &name, Types: []string{"System.Management.Automation.ProgressRecordType", "System.Enum"}}
 	p.server.send(p.id, progressRecord, clixml.Object(prop("Activity", clixml.Text(activity)), prop("ActivityId", clixml.Primitive("I32", "0")),
 		prop("StatusDescription", clixml.Text(status)), prop("CurrentOperation", clixml.Null()), prop("ParentActivityId", clixml.Primitive("I32", "-1")),
-		prop("PercentComplete", clixml.Primitive("I32", strconv.Itoa(percent))), prop("SecondsRemaining", clixml.Primitive("I32", "-1"))))
+		prop("PercentComplete", clixml.Primitive("I32", strconv.Itoa(percent))), prop("Type", kind), prop("SecondsRemaining", clixml.Primitive("I32", "-1"))))
 }
 
 // Information writes what Write-Information does.

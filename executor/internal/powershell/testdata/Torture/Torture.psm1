@@ -6,6 +6,8 @@ function Write-All {
     Write-Information 'stream 2'
     Write-Warning 'stream 3'
     Write-Error 'stream 4'
+    Write-Progress -Activity 'copying' -Status '3 of 7'
+    Write-Progress -Activity 'copying' -Completed
     ''
     'last'
     Set-Variable -Scope Global -Name NamedOutputs -Value @{ one = '1'; two = 'zwei' }
