@@ -2,10 +2,10 @@ begin { $shapes = [System.Collections.Generic.List[object]]::new() }
 process {
     $value = $_
     if ($null -eq $value) { return , $value }
-    try { $type = $value.GetType() } catch { return , $value }
-    if (-not $type.FullName.StartsWith('Microsoft.PowerShell.Commands.Internal.Format.')) { return , $value }
+    try { $type = [string] $value.GetType().FullName } catch { $type = '' }
+    if (-not $type.StartsWith('Microsoft.PowerShell.Commands.Internal.Format.')) { return , $value }
     $shapes.Add($value)
-    if ($type.Name -eq 'FormatEndData') {
+    if ($type.EndsWith('.FormatEndData')) {
         ($shapes | Out-String -Width 200).Trim("`r`n".ToCharArray())
         $shapes.Clear()
     }

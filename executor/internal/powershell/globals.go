@@ -56,34 +56,57 @@ func (c *conversation) setGlobals(ctx context.Context) error {
 	variables.Statements = append(variables.Statements, []psrp.Command{{Text: "Set-Item", Parameters: []psrp.Parameter{
 		{Name: "Path", Value: clixml.Text("Env:PSModulePath")}, {Name: "Value", Value: clixml.Text(c.install.modulePath(c.Room.Libraries()))},
 	}}})
+	why, err := c.quietly(ctx, variables)
+	if err == nil && why != "" {
+		err = fmt.Errorf("PowerShell could not be prepared: %s", why)
+	}
+	if err != nil {
+		return err
+	}
+	return c.setNiceties(ctx)
+}
+
+// setNiceties sets what most cmdlets do without: where it fails, they are run all the same.
+func (c *conversation) setNiceties(ctx context.Context) error {
 	names := clixml.ListOf()
 	for _, h := range c.Grant.SSH {
 		names.Items = append(names.Items, clixml.Text(h.Host))
 	}
-	steps := []psrp.Pipeline{variables, single(script(sessionsScript, psrp.Parameter{Name: "Names", Value: names})), single(script(shownScript))}
-	if !c.locked(managementModule) {
-		steps = append(steps, single(script(attributeScript)))
-	}
-	for _, p := range steps {
-		if err := c.quietly(ctx, p); err != nil {
+	local := true
+	sessions := script(sessionsScript, psrp.Parameter{Name: "Names", Value: names})
+	sessions.LocalScope = &local // its variables are nobody's
+	for _, nicety := range []struct {
+		name   string
+		script psrp.Command
+		isHere bool // without
+	}{
+		{"$SSH_Sessions and $SFTP_Sessions", sessions, false},
+		{"Out-Host and Out-Default", script(shownScript), false},
+		{"AVSAttribute", script(attributeScript), c.locked(managementModule)},
+	} {
+		if nicety.isHere {
+			continue
+		}
+		why, err := c.quietly(ctx, single(nicety.script))
+		if err != nil {
 			return err
+		}
+		if why != "" {
+			c.host.Write(domain.Warning, []byte("Airlock could not set up "+nicety.name+", and goes on without: "+why))
 		}
 	}
 	return nil
 }
 
-// quietly runs a pipeline of ours, which writes nothing but errors that a user can do nothing about.
-func (c *conversation) quietly(ctx context.Context, p psrp.Pipeline) error {
+// quietly runs a pipeline of ours, which writes nothing but errors, and says why it has not done what it should.
+func (c *conversation) quietly(ctx context.Context, p psrp.Pipeline) (why string, err error) {
 	wrote := ""
-	why, err := c.prepare(ctx, p, func(r psrp.Record) {
+	why, err = c.prepare(ctx, p, func(r psrp.Record) {
 		if r.Failure != nil && wrote == "" {
 			wrote = sentence(*r.Failure)
 		}
 	})
-	if why = cmp.Or(why, wrote); err == nil && why != "" {
-		err = fmt.Errorf("PowerShell could not be prepared: %s", why)
-	}
-	return err
+	return cmp.Or(why, wrote), err
 }
 
 // locked says whether a module is in the package's lock, or is the package itself.

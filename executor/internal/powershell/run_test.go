@@ -217,6 +217,50 @@ func TestImportFails(t *testing.T) {
 	}
 }
 
+// A cmdlet runs without what most do without.
+func TestNiceties(t *testing.T) {
+	w := &world{
+		others: func(p *psrptest.Pipeline) bool {
+			if !p.Statements[0][0].Script {
+				return false
+			}
+			p.Error(psrptest.Failure{Message: "not here."})
+			p.Completed()
+			return true
+		},
+		cmdlet: func(p *psrptest.Pipeline) { p.Text("ran"); p.Completed() },
+	}
+	end, h := w.do(t)
+	if end.Err != nil || !slices.Equal(h.Texts(domain.Output), []string{"ran"}) {
+		t.Errorf("it ends %+v with %q", end, h.Texts(domain.Output))
+	}
+	for i, name := range []string{"$SSH_Sessions and $SFTP_Sessions", "Out-Host and Out-Default", "AVSAttribute"} {
+		if got, want := h.Texts(domain.Warning)[i], "Airlock could not set up "+name+", and goes on without: not here."; got != want {
+			t.Errorf("the warning is %q, not %q", got, want)
+		}
+	}
+	for _, p := range w.asked {
+		if c := p.Statements[0][0]; c.Script && c.LocalScope != (c.Text == sessionsScript) {
+			t.Errorf("the scope of %.40q is local: %v", c.Text, c.LocalScope)
+		}
+	}
+}
+
+// Without its variables no cmdlet runs.
+func TestVariablesFail(t *testing.T) {
+	w := &world{others: func(p *psrptest.Pipeline) bool {
+		if p.Statements[0][0].Text != "Set-Variable" {
+			return false
+		}
+		p.Error(psrptest.Failure{Message: "read-only"})
+		p.Completed()
+		return true
+	}}
+	if end, h := w.do(t); end.Err == nil || h.Starts() != 0 {
+		t.Errorf("it ends %+v, started %d times", end, h.Starts())
+	}
+}
+
 // A process that goes away has not succeeded, whatever it wrote.
 func TestProcessGone(t *testing.T) {
 	w := &world{}
