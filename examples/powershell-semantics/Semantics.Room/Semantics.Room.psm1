@@ -122,8 +122,12 @@ function Remove-Thing {
     if ($PSCmdlet.ShouldProcess('x')) { 'removed x' } else { 'kept x' }
 }
 
+# Each attempt is reported, by another way than what the cmdlet writes.
 #: call
 #: isolated
+#: in any order
+#: Error ~ ^Airlock: the script tried to start a process
+#: Error ~ ^Airlock: the script tried to start a process
 #: Output native: refused
 #: Output process: refused
 #: Output after
