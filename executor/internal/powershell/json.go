@@ -66,7 +66,8 @@ func (w *writer) primitive(v *clixml.Value) {
 			return
 		}
 	case "BA":
-		if b, err := base64.StdEncoding.DecodeString(v.Text); err == nil {
+		// Base64 may be of line breaks only, which would be read each time and write nothing.
+		if b, err := base64.StdEncoding.DecodeString(v.Text); err == nil && base64.StdEncoding.EncodedLen(len(b)) == len(v.Text) {
 			w.array(v, len(b), func(i int) { w.out = strconv.AppendUint(w.out, uint64(b[i]), 10) })
 			return
 		}
@@ -76,8 +77,7 @@ func (w *writer) primitive(v *clixml.Value) {
 
 // isNumber says whether a text is a number of JSON's, as all but INF and NaN are that PowerShell sends.
 func isNumber(s string) bool {
-	const longest = 64 // bytes; a decimal has 31
-	return s != "" && len(s) <= longest && (s[0] == '-' || s[0] >= '0' && s[0] <= '9') && json.Valid([]byte(s))
+	return s != "" && len(s) <= longestNumber && (s[0] == '-' || s[0] >= '0' && s[0] <= '9') && json.Valid([]byte(s))
 }
 
 func (w *writer) array(v *clixml.Value, n int, item func(int)) {

@@ -59,11 +59,18 @@ func isCustom(v *clixml.Value) bool {
 		v.Tag == "Obj" && len(v.Types) == 0 && v.String == nil && v.Base == nil && v.Held == clixml.None
 }
 
+// longestNumber is how long, in bytes, the text of a primitive can be to be turned into another; a decimal has 31. A message can
+// refer to one value some 100,000 times, so what reads much has to write much, which is bounded.
+const longestNumber = 64
+
 // plain is the text of what holds no others.
 func plain(v *clixml.Value) string {
 	switch v.Tag {
 	case "Obj":
 	case "C":
+		if len(v.Text) > longestNumber {
+			return v.Text
+		}
 		if n, err := strconv.ParseUint(v.Text, 10, 16); err == nil {
 			return string(rune(n))
 		}
@@ -98,6 +105,9 @@ func plain(v *clixml.Value) string {
 
 // timeSpan turns an ISO 8601 duration of days and less into the form that .NET gives a TimeSpan: "1.02:03:04.5000000".
 func timeSpan(iso string) string {
+	if len(iso) > longestNumber {
+		return iso
+	}
 	rest, isNegative := strings.CutPrefix(iso, "-")
 	rest, isDuration := strings.CutPrefix(rest, "P")
 	var days, hours, minutes, ticks uint64

@@ -134,7 +134,13 @@ func TestTextBounded(t *testing.T) {
 	for i := range 1000 {
 		chain += fmt.Sprintf(`<Obj RefId="%d"><LST><Ref RefId="%d" /></LST></Obj>`, i+1, i)
 	}
+	often := func(primitive string) string { // what reads much and writes little would take days
+		return `<Obj RefId="x"><LST><Obj RefId="1">` + primitive + `</Obj>` + strings.Repeat(`<Ref RefId="1"/>`, 200_000) + `</LST></Obj>`
+	}
 	for what, c := range map[string]struct{ xml, mark string }{
+		"line breaks":   {often("<BA>" + strings.Repeat("\n", 4<<20) + "</BA>"), `\n… (cut)","… (cut)"]`},
+		"zeros":         {often("<C>" + strings.Repeat("0", 4<<20) + "65</C>"), `0… (cut)","… (cut)"]`},
+		"days":          {often("<TS>P" + strings.Repeat("1D", 2<<20) + "</TS>"), `… (cut)","… (cut)"]`},
 		"a bomb":        {`<Obj RefId="x"><LST>` + bomb + `</LST></Obj>`, `,"…":"… (cut)"}`},
 		"a long text":   {`<Obj RefId="x"><LST><S>` + strings.Repeat("é", domain.MaxRecord) + `</S><S>b</S></LST></Obj>`, `é… (cut)","… (cut)"]`},
 		"escapes":       {`<Obj RefId="x"><LST><S>` + strings.Repeat("_x0007_", domain.MaxRecord) + `</S></LST></Obj>`, `\u0007… (cut)"]`},

@@ -55,6 +55,8 @@ func TestRefused(t *testing.T) {
 		"an entry without value":  `<Obj RefId="0"><DCT><En><S N="Key">k</S></En></DCT></Obj>`,
 		"no UTF-8":                "<S>\xff</S>",
 		"depth":                   strings.Repeat(`<Obj RefId="0"><LST>`, MaxDepth+2) + strings.Repeat("</LST></Obj>", MaxDepth+2),
+		"types":                   `<Obj RefId="0"><TN RefId="0">` + strings.Repeat("<T>t</T>", MaxTypes+1) + "</TN></Obj>",
+		"number of types":         `<Obj RefId="0">` + strings.Repeat(`<TN RefId="0"><T>t</T></TN>`, MaxValues/2) + "</Obj>",
 		"number":                  `<Obj RefId="0"><LST>` + strings.Repeat("<Nil />", MaxValues) + "</LST></Obj>",
 	} {
 		if v, err := Decode([]byte(xml)); err == nil {

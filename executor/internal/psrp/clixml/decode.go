@@ -14,7 +14,8 @@ import (
 // PSCustomObjects to any depth, other objects to one level.
 const (
 	MaxDepth  = 128
-	MaxValues = 1 << 18
+	MaxValues = 1 << 18 // names of types and lists of them included
+	MaxTypes  = 64      // names of one type: a value can be referred to often, and each time they are looked through
 )
 
 // Decode reads one value. A byte order mark before it is passed over.
@@ -58,8 +59,8 @@ func (r *reader) fail(err error) error { return fmt.Errorf("clixml: byte %d: %w"
 
 // value reads what the start tag t began.
 func (r *reader) value(t tag, depth int) (*Value, error) {
-	if r.values++; r.values > MaxValues {
-		return nil, fmt.Errorf("there are more than %d values", MaxValues)
+	if err := r.count(); err != nil {
+		return nil, err
 	}
 	if depth > MaxDepth {
 		return nil, fmt.Errorf("values nest deeper than %d", MaxDepth)
@@ -82,6 +83,30 @@ func (r *reader) value(t tag, depth int) (*Value, error) {
 	return nil, fmt.Errorf("the element %.20q is unknown", t.name)
 }
 
+// count counts one more of what takes memory.
+func (r *reader) count() error {
+	if r.values++; r.values > MaxValues {
+		return fmt.Errorf("there are more than %d values", MaxValues)
+	}
+	return nil
+}
+
+// typeNames reads a TN.
+func (r *reader) typeNames(t tag) (names []string, err error) {
+	if err := r.count(); err != nil {
+		return nil, err
+	}
+	err = r.children(t, func(name tag) error {
+		s, err := r.text(name)
+		if names = append(names, s); len(names) > MaxTypes && err == nil {
+			err = fmt.Errorf("an object has more than %d types", MaxTypes)
+		}
+		return errors.Join(err, r.count())
+	})
+	r.types[t.ref] = names
+	return names, err
+}
+
 // object reads the parts of an Obj, which come in any order.
 func (r *reader) object(t tag, depth int) (*Value, error) {
 	v := &Value{Tag: object}
@@ -91,12 +116,7 @@ func (r *reader) object(t tag, depth int) (*Value, error) {
 	return v, r.children(t, func(c tag) (err error) {
 		switch c.name {
 		case "TN":
-			err = r.children(c, func(name tag) error {
-				s, err := r.text(name)
-				v.Types = append(v.Types, s)
-				return err
-			})
-			r.types[c.ref] = v.Types
+			v.Types, err = r.typeNames(c)
 		case "TNRef":
 			known := false
 			if v.Types, known = r.types[c.ref]; !known {
