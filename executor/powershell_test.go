@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/executor"
+	"github.com/airlock-run/airlock/executor/internal/runtimetest"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
 	"github.com/airlock-run/airlock/sdk/manifest"
@@ -25,13 +26,42 @@ func (h *home) putModule(t *testing.T) domain.PackageRef {
 	err := h.store.PutPackage(t.Context(), domain.Package{
 		Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Pushed: time.Now(), Review: domain.Review{State: domain.Approved},
 		Manifest: manifest.Manifest{
-			ManifestVersion: 1, Name: ref.Name, Version: ref.Version, Runtime: manifest.PowerShell, Cmdlets: []manifest.Cmdlet{{Name: "Install-Pod"}},
+			ManifestVersion: 1, Name: ref.Name, Version: ref.Version, Runtime: manifest.PowerShell,
+			Cmdlets: append(runtimetest.Cmdlets(), manifest.Cmdlet{Name: "Install-Pod"}),
 		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ref
+}
+
+// A PowerShell finds the package's module in the sandbox and without it, speaks over its standard input and output, and what it
+// writes, keeps and leaves is the execution's.
+func TestPowerShellRuns(t *testing.T) {
+	t.Parallel()
+	for isolation, open := range map[executor.Isolation]func(*testing.T) *home{executor.IsolationNone: newHome, executor.IsolationSandbox: isolatedHome} {
+		t.Run(string(isolation), func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			ref := h.putModule(t)
+			h.config.PowerShell = filepath.Join(packageDir, "pwshdouble")
+			b := h.start(t)
+			x := execution(1, "module", "Write-All")
+			x.Package = ref
+			x = b.run(x)
+			wantSucceeded(t, x)
+			streams := map[domain.Stream]int{}
+			for _, r := range h.records(t, x.ID) {
+				streams[r.Stream]++
+			}
+			if len(streams) != 4 || len(x.NamedOutputs) == 0 {
+				t.Errorf("it wrote to %v, and left %v", streams, x.NamedOutputs)
+			}
+			b.stop()
+			h.wantNothingLeft(t)
+		})
+	}
 }
 
 // An execution that needs a PowerShell which does not work fails and says so, in the sandbox and without it, and leaves nothing.
