@@ -2,10 +2,13 @@ package powershell
 
 import (
 	"bytes"
-	"io/fs"
+	"cmp"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/airlock-run/airlock/executor/internal/loader"
@@ -14,12 +17,17 @@ import (
 )
 
 // Install is a PowerShell on this machine, in any of the forms that it is given out in: a directory that brings its own .NET
-// (the archives and packages of the PowerShell team), one that uses the machine's, or a .NET tool.
+// (the archives and packages of the PowerShell team), one that uses the machine's, or a .NET tool; or a script that starts one
+// of these, as distributions have it.
 type Install struct {
-	Path  string   // of the program, without symbolic links
+	Path  string   // without symbolic links
 	Files []string // what it needs of the machine
-	home  string   // $PSHOME: the directory with its modules
-	env   []string // what it has to be told of Files
+
+	program string   // what is started: that at Path, what the script there starts, or .NET
+	args    []string // of it, before PowerShell's own
+	home    string   // $PSHOME: the directory with its modules
+	dotnet  string   // root of the machine's .NET, as a script has set it
+	env     []string // what it has to be told of Files
 }
 
 // Find looks at the PowerShell at a path, and finds what it needs. It does not start it.
@@ -35,48 +43,81 @@ func Find(path string) (Install, error) {
 	if err != nil {
 		return Install{}, errors.Because(err, errors.ScriptRuntimeMissing, "There is no PowerShell at %s%s", path, Advice)
 	}
-	if how := wrong(real); how != "" {
+	i.Path, i.program = real, real
+	if how := i.findProgram(); how != "" {
 		return Install{}, i.broken(nil, how)
 	}
-	needed, err := loader.New(real)
+	needed, err := loader.New(i.program)
 	if err != nil {
 		return Install{}, i.broken(err, "is no program for this machine ("+err.Error()+")")
 	}
-	i.Path, i.home = real, filepath.Dir(real)
-	needed.AddProgram(real)
+	needed.AddProgram(i.program)
 	i.addHome(needed)
 	i.addLibraries(needed)
 	i.Files = needed.Paths()
 	return i, nil
 }
 
-// wrong says why a file is no program, "" where it may be one.
-func wrong(path string) string {
-	info, err := os.Stat(path)
+// application is the file by which PowerShell's directory is known, and which .NET runs.
+const application = "pwsh.dll"
+
+// What a script that starts PowerShell says: where that is, and where its .NET.
+var (
+	started     = regexp.MustCompile(`/[^\s"'$]*/pwsh(\.dll)?\b`)
+	itsDotnet   = regexp.MustCompile(`\bDOTNET_ROOT=["']?(/[^\s"'$;]+)`)
+	maxScript   = int64(64 << 10) // bytes that are read of it
+	scriptBegin = []byte("#!")
+)
+
+// findProgram finds what is to be started, and says why it cannot be, "" where it may be.
+func (i *Install) findProgram() (how string) {
+	info, err := os.Stat(i.program)
 	switch {
 	case err != nil || !info.Mode().IsRegular():
 		return "is no file"
+	case filepath.Base(i.program) == application:
+		if i.dotnet = cmp.Or(i.dotnet, dotnet()); i.dotnet == "" {
+			return "needs .NET, which is not there"
+		}
+		i.home, i.args, i.program = filepath.Dir(i.program), []string{i.program}, filepath.Join(i.dotnet, "dotnet")
+		return ""
 	case info.Mode().Perm()&0o111 == 0:
 		return "is not executable"
 	}
-	f, err := os.Open(path)
+	i.home = filepath.Dir(i.program)
+	f, err := os.Open(i.program)
 	if err != nil {
 		return "cannot be read by the user that runs Airlock"
 	}
 	defer f.Close()
-	if begin := make([]byte, 2); isScript(f, begin) {
-		return "is a script and not PowerShell's own program: name the one that it starts"
+	text, err := io.ReadAll(io.LimitReader(f, maxScript))
+	if err != nil || !bytes.HasPrefix(text, scriptBegin) {
+		return ""
 	}
-	return ""
+	if root := itsDotnet.FindSubmatch(text); root != nil {
+		i.dotnet, _ = filepath.EvalSymlinks(string(root[1]))
+	}
+	for _, name := range started.FindAll(text, -1) {
+		real, err := filepath.EvalSymlinks(string(name))
+		if err == nil && real != i.program && !isScript(real) {
+			i.program = real
+			return i.findProgram()
+		}
+	}
+	return "is a script in which no program of PowerShell is named: name that program in its place"
 }
 
-func isScript(f fs.File, begin []byte) bool {
-	n, err := f.Read(begin)
-	return err == nil && bytes.Equal(begin[:n], []byte("#!"))
+// isScript says whether a file is a script, or cannot be read.
+func isScript(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	begin := make([]byte, len(scriptBegin))
+	_, err = io.ReadFull(f, begin)
+	return err != nil || bytes.Equal(begin, scriptBegin)
 }
-
-// application is the file by which PowerShell's directory is known.
-const application = "pwsh.dll"
 
 // addHome finds PowerShell's own files, and its .NET where that is elsewhere.
 func (i *Install) addHome(f *loader.Finder) {
@@ -93,7 +134,7 @@ func (i *Install) addHome(f *loader.Finder) {
 	if exists(filepath.Join(i.home, "libcoreclr.so")) {
 		return
 	}
-	root := dotnet()
+	root := cmp.Or(i.dotnet, dotnet())
 	if root == "" {
 		return // it says so itself
 	}
@@ -159,7 +200,9 @@ func (i Install) command(libraries string, env []string) sandbox.Command {
 		"DOTNET_EnableDiagnostics=0", "DOTNET_EnableWriteXorExecute=0",
 		"POWERSHELL_DIAGNOSTICS_OPTOUT=1", "POWERSHELL_TELEMETRY_OPTOUT=1", "POWERSHELL_UPDATECHECK=Off",
 	}
-	return sandbox.Command{Path: i.Path, Args: []string{"-s", "-NoLogo", "-NoProfile"}, Env: append(append(all, i.env...), env...)}
+	return sandbox.Command{
+		Path: i.program, Args: append(slices.Clip(i.args), "-s", "-NoLogo", "-NoProfile"), Env: append(append(all, i.env...), env...),
+	}
 }
 
 // Advice is how errors about PowerShell end.

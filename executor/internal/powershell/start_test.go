@@ -44,7 +44,7 @@ func bad(t *testing.T, program string, names ...string) (dir string) {
 		"other":  func(b []byte) []byte { b[18], b[19] = 0xf3, 0; return b }, // e_machine: RISC-V
 		"short":  func(b []byte) []byte { return b[:100] },
 		"text":   func([]byte) []byte { return []byte(strings.Repeat("PowerShell", 100)) },
-		"script": func([]byte) []byte { return []byte("#!/bin/sh\nexec pwsh\n") },
+		"script": func([]byte) []byte { return []byte("#!/bin/sh\nexec pwsh /nothing/pwsh \"$@\"\n") },
 		"empty":  func([]byte) []byte { return nil },
 	} {
 		b, err := os.ReadFile(program)
@@ -73,7 +73,7 @@ func TestBroken(t *testing.T) {
 		"missing": {"There is no PowerShell at ", 0},
 		".":       {" is no file", 0},
 		"data":    {" is not executable", 0},
-		"script":  {" is a script and not PowerShell's own program: name the one that it starts", 0},
+		"script":  {" is a script in which no program of PowerShell is named: name that program in its place", 0},
 		"text":    {" is no program for this machine (it is no whole ELF file: bad magic number", 0},
 		"empty":   {" is no program for this machine (it is no whole ELF file: EOF)", 0},
 		"short":   {" is no program for this machine (it is no whole ELF file: ", 0},
