@@ -5,6 +5,14 @@
 // In messages of the protocol it has no root element and no namespace. What a real pwsh sends is not always XML 1.0:
 // U+FFFE and U+FFFF come as character references, which strict parsers refuse. So the reader is one of its own, for
 // the narrow form that is sent: no comment, DTD, CDATA or processing instruction, attributes N and RefId only.
+//
+// # Who walks a value
+//
+// A document refers to objects that it has begun, at the cost of some bytes each time. So a value may hold itself, hold
+// another in many places, and be deeper through references than MaxDepth: forty lists, each of them twice in the next, are
+// a tree of a million million. Whoever follows Items, Pairs and Props bounds how deep they go and how much they make of
+// it, or remembers the objects where they have been, as Encode does. Base is a primitive, so what follows only that, as
+// Str and Number do, ends.
 package clixml
 
 // Value is one value. A value may hold itself, where PowerShell's did: see Ref in [MS-PSRP] 2.2.5.2.

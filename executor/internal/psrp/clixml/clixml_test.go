@@ -2,6 +2,7 @@ package clixml
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -65,6 +66,26 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestLaughs: a document that is small and a tree of 2^40 is read and written in no time.
+func TestLaughs(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`<Obj RefId="r"><LST><Obj RefId="0"><LST /></Obj>`)
+	for i := range 40 {
+		fmt.Fprintf(&b, `<Obj RefId="%d"><LST><Ref RefId="%d" /><Ref RefId="%[2]d" /></LST></Obj>`, i+1, i)
+	}
+	b.WriteString("</LST></Obj>")
+	v, err := Decode([]byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(Encode(v)); n > 2*b.Len() {
+		t.Errorf("%d bytes are written as %d", b.Len(), n)
+	}
+	if v.Str() != "" || v.Number() != "" {
+		t.Error("a list has a text")
+	}
+}
+
 // FuzzDecode: what is read can be written, and reads the same again.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`<Obj RefId="0"><TN RefId="0"><T>T</T></TN><ToString>s_x000A_</ToString><Props><I32 N="a">1</I32></Props><MS><Ref N="b" RefId="0" /></MS></Obj>`))
@@ -76,6 +97,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
+		_, _ = v.Str(), v.Number()
 		written := Encode(v)
 		again, err := Decode(written)
 		if err != nil {
