@@ -16,8 +16,8 @@ import (
 // ErrEnded is that the process said its last: it is gone, or what it said is no protocol.
 var ErrEnded = errors.New("the PowerShell process has ended")
 
-// Client is a conversation with one process, in which one pipeline runs at a time. It owns one goroutine, which reads
-// what the process writes and ends with it: whoever owns the process ends it first and then calls Wait.
+// Client is a conversation with one process, in which one call is made at a time. It owns one goroutine, which reads what
+// the process writes and ends with it: whoever owns the process ends it first and then calls Wait.
 //
 // PowerShell handles lines on a pool of threads, so that a line may overtake the one before. The client sends each line
 // when the one before is acknowledged. Acknowledgements stand in no order to what the server says of itself, so nothing
@@ -31,8 +31,7 @@ type Client struct {
 	junk func([]byte, bool)
 	lost func(error)
 	pool uuid.UUID
-	sent uint64        // messages
-	wire chan struct{} // full from a line to its acknowledgement
+	sent uint64 // messages
 
 	mu      sync.Mutex
 	awaited line          // whose acknowledgement is awaited
@@ -56,7 +55,7 @@ type Client struct {
 // hold up.
 func New(in io.Reader, out io.Writer, junk func(b []byte, end bool), lost func(error)) *Client {
 	c := &Client{
-		in: in, out: out, junk: junk, lost: lost, pool: uuid.New(), wire: make(chan struct{}, 1),
+		in: in, out: out, junk: junk, lost: lost, pool: uuid.New(),
 		opened: make(chan struct{}), keyed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go func() {
@@ -101,22 +100,21 @@ func (c *Client) await(ctx context.Context, said <-chan struct{}) error {
 
 // send writes a line and waits for its acknowledgement.
 func (c *Client) send(ctx context.Context, l line) error {
-	select {
-	case c.wire <- struct{}{}:
-	case <-c.ended:
-		return c.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-c.wire }()
 	acked := make(chan struct{})
 	c.mu.Lock()
 	c.awaited, c.acked = line{verb: l.verb + "Ack", id: l.id}, acked
 	c.mu.Unlock()
+	if err := c.write(l); err != nil {
+		return err
+	}
+	return c.await(ctx, acked)
+}
+
+func (c *Client) write(l line) error {
 	if _, err := c.out.Write(l.encode()); err != nil {
 		return fmt.Errorf("%w: %w", ErrEnded, err)
 	}
-	return c.await(ctx, acked)
+	return nil
 }
 
 // fragments makes the next message.

@@ -88,8 +88,11 @@ func (l *lines) next() (line, error) {
 			l.junk(l.buf[:l.from], false)
 			l.broken = true
 		}
-		l.to = copy(l.buf, l.buf[l.from:l.to])
-		l.from, seen = 0, l.to
+		if l.from > 0 {
+			l.to = copy(l.buf, l.buf[l.from:l.to])
+			l.from = 0
+		}
+		seen = l.to
 		var n int
 		n, l.err = l.r.Read(l.buf[l.to:])
 		l.to += n

@@ -90,33 +90,27 @@ func (r *run) set(flag *bool) {
 
 // follow waits for the end of a pipeline, and in the meantime says what it has to be told.
 func (c *Client) follow(ctx context.Context, r *run, stop <-chan struct{}) error {
-	var signalling sync.WaitGroup
-	defer signalling.Wait()
 	for {
 		select {
 		case <-r.done:
 			return nil
-		default:
-		}
-		select {
-		case <-r.done:
 		case <-stop:
-			stop = nil
-			// Its acknowledgement may come long after the end.
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			signalling.Go(func() { _ = c.send(ctx, line{verb: signal, id: r.id}) })
+			if stop = nil; isDone(r.done) {
+				return nil
+			}
+			// Its acknowledgement may come long after the end, and answers have to be given in the meantime.
+			if err := c.write(line{verb: signal, id: r.id}); err != nil {
+				return err
+			}
 		case call := <-r.calls:
 			if err := c.notImplemented(ctx, r.id, call); err != nil {
 				return err
 			}
 		case <-c.ended:
-			select {
-			case <-r.done: // the last that it said
+			if isDone(r.done) { // the last that it said
 				return nil
-			default:
-				return c.err
 			}
+			return c.err
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -3,6 +3,8 @@ package clixml
 import (
 	"bytes"
 	"fmt"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -83,6 +85,36 @@ func TestLaughs(t *testing.T) {
 	}
 	if v.Str() != "" || v.Number() != "" {
 		t.Error("a list has a text")
+	}
+}
+
+// TestMemory: a document of the largest message costs some hundred bytes a value beside its own.
+func TestMemory(t *testing.T) {
+	const message = 32 << 20
+	for what, unit := range map[string]string{
+		"values":              "<Nil />",
+		"strings":             "<S>a</S>",
+		"objects":             `<Obj RefId="%d"><MS><Nil /></MS></Obj>`,
+		"types":               `<Obj><TN RefId="%d"><T>a</T></TN></Obj>`,
+		"dictionaries":        `<Obj><DCT><En><S N="Key">a</S><S N="Value">b</S></En></DCT></Obj>`,
+		"references":          `<Ref RefId="a" />`,
+		"empty parts":         `<Obj><MS /><LST /><DCT /><Props /></Obj>`,
+		"parts of one object": `<Obj RefId="a">` + strings.Repeat("<MS /><ToString>x</ToString>", 1000) + `</Obj>`,
+	} {
+		var b strings.Builder
+		b.WriteString(`<Obj RefId="a"><LST>`)
+		for i := 0; i <= MaxValues && b.Len() < message; i++ {
+			b.WriteString(strings.ReplaceAll(unit, "%d", strconv.Itoa(i)))
+		}
+		data := []byte(b.String())
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode(data)
+		runtime.ReadMemStats(&after)
+		allocated := after.TotalAlloc - before.TotalAlloc
+		if t.Logf("%s: %d MiB are allocated, %v", what, allocated>>20, err); allocated > 400*MaxValues+message || err == nil {
+			t.Errorf("%s: %d MiB are allocated, %v", what, allocated>>20, err)
+		}
 	}
 }
 
