@@ -9,6 +9,7 @@
     FunctionsToExport = @(
         'Get-Globals'
         'Get-Sessions'
+        'Open-Session'
         'Get-Preferences'
         'Set-OutputsByIndex'
         'Set-OutputsByMember'

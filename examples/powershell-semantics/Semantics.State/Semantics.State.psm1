@@ -29,6 +29,21 @@ function Get-Sessions {
     }
 }
 
+# What the sessions will be made with is not there yet, and PowerShell swallows what a property throws.
+#: call
+#: Warning ~ ^Airlock makes no SSH and SFTP sessions
+#: Output is null: True
+#: Warning ~ ^Airlock makes no SSH and SFTP sessions
+#: Output is null: True
+function Open-Session {
+    [CmdletBinding()]
+    param()
+    foreach ($attempt in 1..2) {
+        $session = $global:SSH_Sessions['VC'].Value
+        "is null: $($null -eq $session)"
+    }
+}
+
 # A preference variable that is not PowerShell's own: nobody could confirm.
 #: call
 #: from cmd-prefs
