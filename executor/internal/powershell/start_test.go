@@ -65,7 +65,10 @@ func bad(t *testing.T, program string, names ...string) (dir string) {
 // nothing.
 func TestBroken(t *testing.T) {
 	t.Parallel()
-	const soon = 2 * time.Second // for those that never answer
+	const (
+		soon  = 2 * time.Second // for those that never answer
+		never = 24 * time.Hour  // for those that are not waited for
+	)
 	says := map[string]struct {
 		want    string
 		startup time.Duration
@@ -83,9 +86,9 @@ func TestBroken(t *testing.T) {
 		"leaves":       {" ended (exit code 0) before it answered and wrote nothing", 0},
 		"hangs":        {" did not answer within 2s and wrote nothing", soon},
 		"acknowledges": {" did not answer within 2s and wrote nothing", soon},
-		"lines":        {` speaks something else than PowerShell's remoting protocol and wrote "PowerShell 7.6.5 PS /> PowerShell`, 0},
-		"bytes":        {" speaks something else than PowerShell's remoting protocol and wrote nothing", 0},
-		"complains":    {` speaks something else than PowerShell's remoting protocol and wrote "something is wrong something`, 0},
+		"lines":        {` speaks something else than PowerShell's remoting protocol and wrote "PowerShell 7.6.5 PS /> PowerShell`, never},
+		"bytes":        {" speaks something else than PowerShell's remoting protocol and wrote nothing", never},
+		"complains":    {` speaks something else than PowerShell's remoting protocol and wrote "something is wrong something`, never},
 
 		"version-5.1.26100.1": {` is version "5.1.26100.1", and has to be 7.4 or newer`, 0},
 		"version-7.3.9":       {` is version "7.3.9", and has to be 7.4 or newer`, 0},
