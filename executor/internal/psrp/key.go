@@ -61,13 +61,17 @@ func (c *Client) ExchangeKey(ctx context.Context) error {
 	return c.await(ctx, c.keyed)
 }
 
+// ownKey is one key for all conversations of this process, because to make one takes a tenth of a second. It keeps a session
+// key from who reads a pipe, and what is sealed with it belongs to who sealed it.
+var ownKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, rsaBits) })
+
 // pair is the client's own key.
 func (k *keyExchange) pair() (*rsa.PrivateKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var err error
 	if k.private == nil {
-		k.private, err = rsa.GenerateKey(rand.Reader, rsaBits)
+		k.private, err = ownKey()
 	}
 	return k.private, err
 }
