@@ -135,3 +135,103 @@ func TestLastWords(t *testing.T) {
 		}
 	}
 }
+
+// played answers pipelines as the bytes say, and keeps whether all of them ended well.
+type played struct {
+	*world
+	script []byte
+	isWell bool
+	ran    bool // the cmdlet
+}
+
+// next is the next byte of the script, 0 at its end.
+func (w *played) next() (b byte) {
+	if len(w.script) > 0 {
+		b, w.script = w.script[0], w.script[1:]
+	}
+	return b
+}
+
+func (w *played) bytes() []byte {
+	n := min(int(w.next()), len(w.script))
+	b := w.script[:n]
+	w.script = w.script[n:]
+	return b
+}
+
+// answer says what the script has up to the end of a pipeline.
+func (w *played) answer(p *psrptest.Pipeline) bool {
+	name := p.Statements[0][0].Text
+	counts, exits := !p.Statements[0][0].Script, false // cmdlets do without what our scripts make
+	w.ran = w.ran || name == "Test-It"
+	for {
+		switch w.next() % 16 {
+		case 0:
+			w.isWell = w.isWell && !(exits && counts)
+			p.Completed()
+			return true
+		case 1:
+			p.Text(string(w.bytes()))
+		case 2:
+			p.Output(nil)
+		case 3:
+			p.Output(table("new", clixml.Text(string(w.bytes())), "Kept", clixml.Null()))
+		case 4:
+			p.Output(clixml.ListOf(table("n", clixml.Primitive("I32", string(w.bytes()))), clixml.Primitive("BA", string(w.bytes()))))
+		case 5:
+			p.Junk(append(w.bytes(), '\n'))
+		case 6:
+			p.Junk(w.bytes())
+		case 7:
+			p.Error(psrptest.Failure{Message: string(w.bytes()), Trace: string(w.bytes())})
+			w.isWell = w.isWell && name != "Set-Variable" // which cannot fail
+		case 8:
+			code := int(int8(w.next()))
+			p.Exit(code)
+			exits = code != 0
+		case 9:
+			p.HostCall(int(int8(w.next())), string(w.bytes()), "m", clixml.Text(string(w.bytes())))
+		case 10:
+			p.Host(string(w.bytes()))
+		case 11:
+			p.Progress(string(w.bytes()), string(w.bytes()), int(w.next()))
+		case 12:
+			p.Warning(string(w.bytes()))
+		case 13:
+			p.Failed(psrptest.Failure{Message: string(w.bytes()), Trace: string(w.bytes())})
+			w.isWell = w.isWell && !counts
+			return true
+		case 14:
+			p.EndStopped()
+			w.isWell = w.isWell && !counts
+			return true
+		case 15:
+			w.Kill()
+			w.isWell = false
+			return true
+		}
+	}
+}
+
+// Whatever a PowerShell answers, the run comes to an end, and to a good one only where all that was asked of it ended well.
+func FuzzRun(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("\x00\x00\x00\x00\x00\x01\x02hi\x0a\x02hi\x0b\x01a\x01b\x07\x00\x03\x04new!\x00\x03\x01x\x00"))
+	f.Add([]byte("\x00\x00\x00\x00\x00\x07\x02no\x1fat A, /f.psm1: line 3\x08\x04\x00\x03\x00\x00\x04\x011\x00"))
+	f.Add([]byte("\x00\x00\x00\x00\x00\x05\x20<Data Stream='Default' PSGuid=''>\x06\x03abc\x0f"))
+	f.Add([]byte("\x00\x00\x00\x00\x0d\x02no\x1fat A, /f.psm1: line 3"))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		w := &played{world: &world{}, script: script, isWell: true}
+		w.others = w.answer
+		end, h := w.do(t)
+		if end.Err == nil && !(w.isWell && w.ran) {
+			t.Errorf("it ended well, with the cmdlet run: %v", w.ran)
+		}
+		if h.Starts() > 1 || h.Starts() == 0 && len(h.Changes()) > 0 || w.ran != (h.Starts() == 1) {
+			t.Errorf("started %d times, the cmdlet run: %v, changes: %v", h.Starts(), w.ran, h.Changes())
+		}
+		if end.Err != nil && end.NamedOutputs != nil {
+			t.Errorf("named outputs of %v", end.Err)
+		}
+	})
+}

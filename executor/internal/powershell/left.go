@@ -78,7 +78,7 @@ func (c *conversation) readSecrets(ctx context.Context) error {
 	if wrong != nil {
 		return wrong
 	}
-	for _, name := range gone {
+	for _, name := range slices.Sorted(maps.Values(gone)) {
 		c.host.Write(domain.Warning, []byte("The persistent secret "+name+" is not in $PersistentSecrets any more and stays as it was; to delete it, set it to $null."))
 	}
 	return nil

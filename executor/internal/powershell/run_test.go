@@ -88,7 +88,7 @@ func (w *world) run(p *psrptest.Pipeline) {
 }
 
 // do runs the cmdlet Test-It of the package Demo.
-func (w *world) do(t *testing.T, edit ...func(*runtime.Prepared)) (runtime.End, *runtimetest.Host) {
+func (w *world) do(t testing.TB, edit ...func(*runtime.Prepared)) (runtime.End, *runtimetest.Host) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Demo.psd1"), nil, 0o600); err != nil {
