@@ -1,14 +1,17 @@
 package powershell
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/airlock-run/airlock/executor/internal/psrp/clixml"
 	"github.com/airlock-run/airlock/executor/internal/psrp/psrptest"
 	"github.com/airlock-run/airlock/executor/internal/runtime"
+	"github.com/airlock-run/airlock/executor/internal/runtimetest"
 	"github.com/airlock-run/airlock/executor/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/domain"
 	"github.com/airlock-run/airlock/internal/errors"
@@ -234,4 +237,50 @@ func FuzzRun(f *testing.F) {
 			t.Errorf("named outputs of %v", end.Err)
 		}
 	})
+}
+
+// gated is a host that takes the first line only when it may.
+type gated struct {
+	*runtimetest.Host
+	once  sync.Once
+	first chan struct{} // closed when the first line is there
+	open  chan struct{} // closed when it is taken
+}
+
+func (h *gated) Write(s domain.Stream, text []byte) {
+	h.once.Do(func() {
+		close(h.first)
+		<-h.open
+	})
+	h.Host.Write(s, text)
+}
+
+// What a script has written before it is killed is not lost, as it is not for Go.
+func TestOutputBeforeTheKill(t *testing.T) {
+	t.Parallel()
+	const lines = 100
+	wrote := make(chan struct{})
+	w := &world{}
+	w.cmdlet = func(p *psrptest.Pipeline) {
+		for i := range lines {
+			p.Text(fmt.Sprint("line ", i))
+		}
+		close(wrote)
+		<-p.Gone()
+	}
+	h := &gated{runtimetest.NewHost(), sync.Once{}, make(chan struct{}), make(chan struct{})}
+	ctx, kill := context.WithCancel(t.Context())
+	ended := make(chan runtime.End)
+	go func() { ended <- Runtime{Path: "/bin/sh"}.Run(ctx, w.prepared(t), nil, h) }()
+	<-h.first
+	<-wrote
+	kill()
+	<-w.served // it is dead
+	close(h.open)
+	if end := <-ended; end.Err == nil {
+		t.Error("it ended well")
+	}
+	if got := h.Texts(domain.Output); len(got) != lines {
+		t.Errorf("%d lines of %d", len(got), lines)
+	}
 }

@@ -188,9 +188,15 @@ func (c *conversation) goesOn() error {
 
 // prepare runs a pipeline before the cmdlet, and returns why it has not ended well. What it writes is given to write.
 func (c *conversation) prepare(ctx context.Context, p psrp.Pipeline, write func(psrp.Record)) (why string, err error) {
-	end, err := c.client.Run(ctx, p, c.stop, write)
-	c.flush()
+	end, err := c.follow(ctx, p, write)
 	return reason(end), err
+}
+
+// follow runs a pipeline to its end, or that of the process: when ctx ends, the process is killed, and what it has written by
+// then still counts.
+func (c *conversation) follow(ctx context.Context, p psrp.Pipeline, write func(psrp.Record)) (psrp.End, error) {
+	defer c.flush()
+	return c.client.Run(context.WithoutCancel(ctx), p, c.stop, write)
 }
 
 // importModule imports the package's module. Its body may write to the streams, as the cmdlet may.
@@ -219,8 +225,7 @@ func (c *conversation) runCmdlet(ctx context.Context) error {
 	}
 	local := true
 	show := psrp.Command{Text: formattedScript, Script: true, LocalScope: &local}
-	end, err := c.client.Run(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{cmdlet, show}}}, c.stop, c.write)
-	c.flush()
+	end, err := c.follow(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{cmdlet, show}}}, c.write)
 	if why := reason(end); err == nil && why != "" {
 		err = errors.Newf(errors.ScriptFailed, "%s", why)
 	}

@@ -90,6 +90,12 @@ func (w *world) run(p *psrptest.Pipeline) {
 // do runs the cmdlet Test-It of the package Demo.
 func (w *world) do(t testing.TB, edit ...func(*runtime.Prepared)) (runtime.End, *runtimetest.Host) {
 	t.Helper()
+	h := runtimetest.NewHost()
+	return Runtime{Path: "/bin/sh"}.Run(t.Context(), w.prepared(t, edit...), nil, h), h
+}
+
+func (w *world) prepared(t testing.TB, edit ...func(*runtime.Prepared)) runtime.Prepared {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Demo.psd1"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -100,8 +106,7 @@ func (w *world) do(t testing.TB, edit ...func(*runtime.Prepared)) (runtime.End, 
 	for _, e := range edit {
 		e(&p)
 	}
-	h := runtimetest.NewHost()
-	return Runtime{Path: "/bin/sh"}.Run(t.Context(), p, nil, h), h
+	return p
 }
 
 // global is what the preparation has set a variable to.
