@@ -186,17 +186,18 @@ func dotnet() string {
 	return ""
 }
 
-// modulePath is where PowerShell finds modules: the package with its libraries, and PowerShell's own.
+// modulePath is where a cmdlet finds modules: the package with its libraries, and PowerShell's own.
 func (i Install) modulePath(libraries string) string {
 	return libraries + ":" + filepath.Join(i.home, "Modules")
 }
 
-// command starts a server of the remoting protocol on standard input and output. The variables make .NET and PowerShell open
-// nothing that others could connect to, send nothing, look for no newer version, and do without a memory file that the
-// sandbox refuses.
+// command starts a server of the remoting protocol on standard input and output. When PowerShell starts, it puts its own modules
+// before those of PSModulePath, so that what prepares it reads, and loads, none of the libraries. The other variables make .NET
+// and PowerShell open nothing that others could connect to, send nothing, look for no newer version, and do without a memory
+// file that the sandbox refuses.
 func (i Install) command(libraries string, env []string) sandbox.Command {
 	all := []string{
-		"PSModulePath=" + i.modulePath(libraries),
+		"PSModulePath=" + libraries,
 		"DOTNET_EnableDiagnostics=0", "DOTNET_EnableWriteXorExecute=0",
 		"POWERSHELL_DIAGNOSTICS_OPTOUT=1", "POWERSHELL_TELEMETRY_OPTOUT=1", "POWERSHELL_UPDATECHECK=Off",
 	}
