@@ -195,12 +195,12 @@ func (h *hostile) say(raw []byte, ends ...State) {
 		}
 	}
 	h.said, h.saidEnds = raw, ends
+	h.acks += bytes.Count(raw, []byte("Ack PSGuid=")) // also those that it repeats
 	h.mu.Unlock()
 	_, _ = h.out.Write(raw)
 }
 
 func (h *hostile) acknowledge(l line) {
-	h.acks++
 	h.say(line{verb: l.verb + "Ack", id: l.id}.encode())
 }
 
