@@ -258,7 +258,7 @@ func (h *gated) Write(s domain.Stream, text []byte) {
 // What a script has written before it is killed is not lost, as it is not for Go.
 func TestOutputBeforeTheKill(t *testing.T) {
 	t.Parallel()
-	const lines = 100
+	const lines = 10 // which any pipe holds
 	wrote := make(chan struct{})
 	w := &world{}
 	w.cmdlet = func(p *psrptest.Pipeline) {
