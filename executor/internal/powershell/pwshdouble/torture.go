@@ -131,10 +131,6 @@ func (c *call) global(name string) *clixml.Value { return c.session.globals[stri
 // keep changes a persistent secret.
 func (c *call) keep(name string, v *clixml.Value) {
 	table := c.global("PersistentSecrets")
-	if table == nil {
-		table = clixml.Table()
-		c.set("PersistentSecrets", table)
-	}
 	for i, p := range table.Pairs {
 		if strings.EqualFold(p.Key.Str(), name) {
 			table.Pairs[i].Value = v
@@ -161,32 +157,25 @@ func (c *call) told() (string, error) {
 	}
 	told.Parameters, told.Secrets, told.Secure = map[string]argument{}, map[string]string{}, map[string]string{"Plain": ""}
 	for _, p := range c.Parameters {
-		text, err := c.session.plain(p.Value)
+		a, err := c.session.server.Argument(p)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", p.Name, err)
+			return "", err
 		}
-		kind, rest, _ := strings.Cut(text, " ")
-		switch kind {
+		switch a.Kind {
 		case "S":
-			told.Parameters[p.Name] = argument{Type: "String", Value: rest}
+			told.Parameters[p.Name] = argument{Type: "String", Value: a.Text}
 		case "SS":
-			told.Parameters[p.Name], told.Secure[p.Name] = argument{Type: "SecureString"}, rest
+			told.Parameters[p.Name], told.Secure[p.Name] = argument{Type: "SecureString"}, a.Text
 		case "PSCredential":
-			user, password, _ := strings.Cut(rest, " ")
-			told.Parameters[p.Name], told.Secure[p.Name] = argument{Type: "Credential", Username: user}, password
+			told.Parameters[p.Name], told.Secure[p.Name] = argument{Type: "Credential", Username: a.User}, a.Text
 		}
 	}
-	if table := c.global("PersistentSecrets"); table != nil {
-		for _, p := range table.Pairs {
-			_, text, _ := strings.Cut(first(c.session.plain(p.Value)), " ")
-			told.Secrets[p.Key.Str()] = text
-		}
+	for _, p := range c.global("PersistentSecrets").Pairs {
+		told.Secrets[p.Key.Str()] = p.Value.Str()
 	}
 	b, err := json.Marshal(told)
 	return string(b), err
 }
-
-func first(s string, _ error) string { return s }
 
 func entry(name, value string) clixml.Pair {
 	return clixml.Pair{Key: clixml.Text(name), Value: clixml.Text(value)}

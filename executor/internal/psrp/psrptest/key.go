@@ -19,9 +19,8 @@ import (
 
 // sessionKey is the AES-256 key under which SecureStrings travel both ways ([MS-PSRP] 3.2.5.4.3).
 type sessionKey struct {
-	mu    sync.Mutex
-	fixed []byte
-	key   []byte
+	mu  sync.Mutex
+	key []byte
 }
 
 // make makes the key and seals it with the client's public one: PUBLICKEYBLOB in, SIMPLEBLOB out, both in base64.
@@ -35,7 +34,7 @@ func (k *sessionKey) make(public string) (string, error) {
 	slices.Reverse(n)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.key = k.fixed; k.key == nil {
+	if k.key == nil {
 		k.key = make([]byte, 32)
 		_, _ = rand.Read(k.key)
 	}

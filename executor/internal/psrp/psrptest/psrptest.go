@@ -141,7 +141,30 @@ func (s *Server) Reveal(v *clixml.Value) (string, error) {
 	return s.key.reveal(v.Text)
 }
 
-// SetKey makes the session key a certain one, in place of a random one.
-func (s *Server) SetKey(key []byte) { s.key.fixed = key }
+// SetKey makes the session key a certain one, in place of a random one. It is called before the client exchanges keys.
+func (s *Server) SetKey(key []byte) { s.key.key = key }
+
+// Argument is an argument of a cmdlet that a client can compare: without references and secrets.
+type Argument struct {
+	Name string
+	Kind string // of the value: the tag of a primitive, or PSCredential
+	Text string // of a secret what is in it
+	User string // of a PSCredential
+}
+
+// Argument reads an argument of the client's. Of objects there are only PSCredentials.
+func (s *Server) Argument(p Parameter) (a Argument, err error) {
+	a = Argument{Name: p.Name, Kind: p.Value.Tag, Text: p.Value.Str()}
+	switch {
+	case a.Kind == "SS":
+		a.Text, err = s.Reveal(p.Value)
+	case p.Value.Is("System.Management.Automation.PSCredential"):
+		a.Kind, a.User = "PSCredential", p.Value.Get("UserName").Str()
+		a.Text, err = s.Reveal(p.Value.Get("Password"))
+	case a.Kind == "Obj":
+		err = fmt.Errorf("psrptest: the argument %s is an object of the types %q", p.Name, p.Value.Types)
+	}
+	return a, err
+}
 
 func prop(name string, v *clixml.Value) clixml.Property { return clixml.Property{Name: name, Value: v} }

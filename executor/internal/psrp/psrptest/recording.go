@@ -92,17 +92,28 @@ type Step struct {
 	Outcome    Outcome
 }
 
+func (s *Step) said(raw string) {
+	if s.WasStopped {
+		s.AfterStop = append(s.AfterStop, raw)
+	} else {
+		s.Said = append(s.Said, raw)
+	}
+}
+
 // Steps are the pipelines of a recording.
 func (r Recording) Steps() []Step {
 	outcomes := r.Outcomes()
 	var all []Step
-	at := map[uuid.UUID]int{}
+	at, ended := map[uuid.UUID]int{}, map[uuid.UUID]bool{}
 	for _, e := range r.Exchange {
 		l, err := parseLine(e.Line[max(strings.LastIndexByte(e.Line, '<'), 0):])
 		if strings.HasSuffix(e.Line, "</Data>") {
 			l, err = parseLine(e.Line[max(strings.LastIndex(e.Line, "<Data "), 0):])
 		}
 		i, known := at[l.id]
+		if m, err := decodeMessage(l.data[min(fragmentHead, len(l.data)):]); err == nil && m.kind == pipelineState {
+			ended[l.id] = true
+		}
 		switch {
 		case e.Dir == "send" && err == nil && l.verb == "Command" && len(all) < len(outcomes):
 			at[l.id] = len(all)
@@ -110,17 +121,14 @@ func (r Recording) Steps() []Step {
 		case e.Dir == "send" && err == nil && known && l.verb == "Data":
 			all[i].Sent = append(all[i].Sent, e.Line)
 		case e.Dir == "send" && err == nil && known && l.verb == "Signal":
-			all[i].WasStopped = true
+			all[i].WasStopped = !ended[l.id]
 		case e.Dir == "send" && l.verb == "Close":
 			delete(at, l.id)
 		case e.Dir == "send" || err == nil && l.verb != "Data" && strings.HasPrefix(e.Line, "<"):
 		case err != nil && len(all) > 0: // no line of the protocol
-			i, known = len(all)-1, true
-			fallthrough
-		case known && all[i].WasStopped:
-			all[i].AfterStop = append(all[i].AfterStop, e.Line)
+			all[len(all)-1].said(e.Line)
 		case known:
-			all[i].Said = append(all[i].Said, e.Line)
+			all[i].said(e.Line)
 		}
 	}
 	if n := len(all); n > 0 && all[n-1].Outcome.State == "ProcessExit" {
@@ -149,19 +157,16 @@ func (s Step) Statements() (all [][]Command, err error) {
 	return all, nil
 }
 
-// Play is what a program plays in place of a module's cmdlet, from a file of this JSON.
+// Play is what a program plays in place of a module's cmdlet, from a file of this JSON. A step without Outcome is one of
+// which nothing was recorded: it ends well.
 type Play struct {
-	Cmdlet    Cmdlet
+	Cmdlet    string
+	Arguments []Argument // in their order
 	Run       Step
-	Import    *Step               // nil: nothing is said of it
+	Import    Step
 	Variables map[string][]string // Data lines that answer Get-Variable, by name in lower case
+	Key       []byte              // the session key, nil for any
 }
 
 // PlayName is the name of the file, which lies in the module's directory.
 const PlayName = "recording.json"
-
-// Cmdlet is how a cmdlet is called.
-type Cmdlet struct {
-	Text       string
-	Parameters []struct{ Name, Value string } // a value by its kind and its text, secrets revealed: "I32 5"
-}
