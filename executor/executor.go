@@ -144,7 +144,7 @@ func New(cfg Config) *Executor {
 		bounds: bounds{5 * time.Minute, 5 * time.Second, 10 * time.Second, time.Second, time.Second, 10 * time.Minute},
 		runtimes: map[manifest.Runtime]runtime.Runtime{
 			manifest.Go:         goruntime.Runtime{},
-			manifest.PowerShell: powershell.Runtime{Path: cfg.PowerShell},
+			manifest.PowerShell: powershell.Runtime{Path: cfg.PowerShell, Known: &powershell.Known{}},
 		},
 	}
 }

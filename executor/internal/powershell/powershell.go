@@ -31,6 +31,7 @@ import (
 type Runtime struct {
 	Path    string        // of pwsh on this machine, "" where there is none
 	Startup time.Duration // bounds how long PowerShell takes until it answers; DefaultStartup when 0
+	Known   *Known        // what was found of it; nil: it is looked for each time
 }
 
 var _ runtime.Runtime = Runtime{}
@@ -38,7 +39,7 @@ var _ runtime.Runtime = Runtime{}
 // Furnish implements runtime.Runtime: the room gets what pwsh needs of the machine, and the package beside its libraries
 // where PowerShell looks for modules.
 func (r Runtime) Furnish(p runtime.Prepared, place *sandbox.Place) error {
-	install, err := Find(r.Path)
+	install, err := r.Known.find(r.Path)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func directory(file string) string {
 
 // Run implements runtime.Runtime.
 func (r Runtime) Run(ctx context.Context, p runtime.Prepared, stop <-chan struct{}, h runtime.Host) runtime.End {
-	install, err := Find(r.Path)
+	install, err := r.Known.find(r.Path)
 	if err != nil {
 		return runtime.End{Err: err}
 	}
