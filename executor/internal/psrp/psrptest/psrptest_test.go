@@ -191,3 +191,35 @@ func TestSteps(t *testing.T) {
 		}
 	}
 }
+
+// A process that reads and says nothing holds nobody up for longer than ctx.
+func TestNothingIsAnswered(t *testing.T) {
+	for what, do := range map[string]func(context.Context, *psrp.Client) error{
+		"open": func(ctx context.Context, c *psrp.Client) error { return c.Open(ctx) },
+		"keys": func(ctx context.Context, c *psrp.Client) error { return c.ExchangeKey(ctx) },
+		"run": func(ctx context.Context, c *psrp.Client) error {
+			_, err := c.Run(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{{Text: "Get-Thing"}}}}, nil, func(psrp.Record) {})
+			return err
+		},
+	} {
+		fromServer, toClient := io.Pipe()
+		fromClient, toServer := io.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			b := make([]byte, 1)
+			_, _ = fromClient.Read(b)
+			cancel() // once it has begun to speak
+			_, _ = io.Copy(io.Discard, fromClient)
+		}()
+		c := psrp.New(fromServer, toServer, func([]byte, bool) {}, func(error) {})
+		if err := do(ctx, c); err != context.Canceled {
+			t.Errorf("%s ends with %v", what, err)
+		}
+		_ = toClient.Close()
+		_ = toServer.Close()
+		c.Wait()
+		<-read
+	}
+}
