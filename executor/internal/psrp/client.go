@@ -80,9 +80,6 @@ func (c *Client) Open(ctx context.Context) error {
 // Version is PowerShell's, as it says itself: "7.6.5". The pool must be open.
 func (c *Client) Version() string { return c.version }
 
-// Close ends the pool. The process lives on until its standard input is closed, and then ends with the status 160.
-func (c *Client) Close(ctx context.Context) error { return c.send(ctx, line{verb: closing}) }
-
 // await waits for something that the server has to say.
 func (c *Client) await(ctx context.Context, said <-chan struct{}) error {
 	select {

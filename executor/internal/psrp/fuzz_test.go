@@ -160,7 +160,6 @@ func (h *hostile) drive(ctx context.Context) {
 			return
 		}
 	}
-	_ = h.c.Close(ctx)
 }
 
 func (h *hostile) write(Record) {

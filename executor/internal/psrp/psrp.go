@@ -10,6 +10,8 @@
 // a pipeline has succeeded only when a state that is terminal came after it was sent.
 //
 // The client declares no host. PowerShell then fails each prompt at once, and tells of an exit by a host call all the same.
+//
+// The pool is not closed: a process is for one conversation, and killed after it, which is faster and asks it for nothing.
 package psrp
 
 import "github.com/google/uuid"

@@ -67,9 +67,6 @@ func (s *Server) Serve(in io.Reader, out io.Writer) error {
 		case l.verb == "Close" && p != nil:
 			p.stop()
 			delete(s.pipelines, l.id)
-		case l.verb == "Close" && l.id == uuid.Nil:
-			s.send(uuid.Nil, runspacePoolState, clixml.Object(prop("RunspaceState", clixml.Primitive("I32", "4"))))
-			s.send(uuid.Nil, runspacePoolState, clixml.Object(prop("RunspaceState", clixml.Primitive("I32", "3"))))
 		}
 		if err != nil {
 			return err

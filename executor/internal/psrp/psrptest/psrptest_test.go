@@ -83,9 +83,6 @@ func TestStreamsAndEnds(t *testing.T) {
 	if end, err := c.Run(t.Context(), psrp.Pipeline{Statements: [][]psrp.Command{{{Text: "Stop-Failing"}}}}, nil, nil); err != nil || end.State != psrp.Failed || end.Failure.Message != "no" {
 		t.Errorf("it ends %+v, %v", end, err)
 	}
-	if err := c.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 // Secrets are what the client meant, in both directions, and a large message comes in many fragments.
