@@ -13,7 +13,7 @@ import (
 const (
 	powershellLost = "cmdlets of PowerShell modules do not run"
 	powershellFix  = "install PowerShell 7.6 (https://aka.ms/install-powershell), or name its pwsh: powershell in the configuration, or the variable AIRLOCK_PWSH"
-	powershellHint = "7.6 is what Airlock was tried with"
+	powershellHint = "7.6 is what Airlock is made for"
 )
 
 // lookAtPowerShell logs which PowerShell there is, and what is wrong with it.

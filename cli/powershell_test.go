@@ -21,7 +21,7 @@ func TestLogOfPowerShell(t *testing.T) {
 	for name, want := range map[string]string{
 		"":              `level=INFO msg="there is no PowerShell: cmdlets of PowerShell modules do not run"`,
 		"version-7.6.5": `level=INFO msg="PowerShell was found" path=` + dir + `/version-7.6.5 version=7.6.5`,
-		"version-7.5.4": `level=WARN msg="this PowerShell may behave in another way: 7.6 is what Airlock was tried with" path=` + dir + `/version-7.5.4 version=7.5.4`,
+		"version-7.5.4": `level=WARN msg="this PowerShell may behave in another way: 7.6 is what Airlock is made for" path=` + dir + `/version-7.5.4 version=7.5.4`,
 		"version-7.3.9": `level=WARN msg="PowerShell does not work: cmdlets of PowerShell modules do not run" path=` + dir + `/version-7.3.9 error="The PowerShell at ` + dir + `/version-7.3.9 is version`,
 		"stopped":       "", // the server ends before it answers
 	} {
