@@ -104,10 +104,10 @@ func TestAudit(t *testing.T) {
 	if got := b.trail.actionsOf(x.ID, "vcenter/call"); len(got) != 3 || got[0] != "vm of [redacted]" {
 		t.Errorf("the installation's log has the targets %q", got)
 	}
+	b.stop() // the last event comes after the final state
 	if got := b.trail.of(x.ID); !slices.Equal(got, []string{"executions/claim ok", "executions/start ok", "executions/end ok"}) {
 		t.Errorf("the executor's own events: %q", got)
 	}
-	b.stop()
 	b.close(t)
 	b.wantFilesClean(t, map[string]string{"parameter": parameter, "late secret": late})
 }
