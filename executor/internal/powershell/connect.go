@@ -94,11 +94,8 @@ func (c *conversation) connectVIServer(ctx context.Context, v vcenter) (string, 
 	if why, err := c.load(ctx, "VMware.VimAutomation.Core"); why != "" || err != nil {
 		return why, err
 	}
-	local := true
-	command := script(vcenterScript, text("Server", v.host), psrp.Parameter{Name: "Port", Value: clixml.Primitive("I32", v.port)},
-		psrp.Parameter{Name: "Token", Value: v.token})
-	command.LocalScope = &local
-	return c.prepare(ctx, single(command), c.onlyErrors)
+	return c.prepare(ctx, single(inOwnScope(vcenterScript, text("Server", v.host),
+		psrp.Parameter{Name: "Port", Value: clixml.Primitive("I32", v.port)}, psrp.Parameter{Name: "Token", Value: v.token})), c.onlyErrors)
 }
 
 func (c *conversation) connectSSO(ctx context.Context, v vcenter) (string, error) {
@@ -142,10 +139,6 @@ func login(cmdlet, server string, v vcenter) psrp.Command {
 	return psrp.Command{Text: cmdlet, Parameters: []psrp.Parameter{
 		text("Server", server), text("User", v.user), {Name: "Password", Value: v.token}, text("ErrorAction", "Stop"),
 	}}
-}
-
-func text(name, value string) psrp.Parameter {
-	return psrp.Parameter{Name: name, Value: clixml.Text(value)}
 }
 
 // onlyErrors shows the errors that did not end what a connection asks; what else a module says of itself is not shown.

@@ -50,11 +50,11 @@ func (c *conversation) setGlobals(ctx context.Context) error {
 		{"ConfirmPreference", clixml.Text("None")}, // nobody is there to confirm anything
 	} {
 		variables.Statements = append(variables.Statements, []psrp.Command{{Text: "Set-Variable", Parameters: []psrp.Parameter{
-			{Name: "Scope", Value: clixml.Text("Global")}, {Name: "Name", Value: clixml.Text(g.name)}, {Name: "Value", Value: g.value},
+			text("Scope", "Global"), text("Name", g.name), {Name: "Value", Value: g.value},
 		}}})
 	}
 	variables.Statements = append(variables.Statements, []psrp.Command{{Text: "Set-Item", Parameters: []psrp.Parameter{
-		{Name: "Path", Value: clixml.Text("Env:PSModulePath")}, {Name: "Value", Value: clixml.Text(c.install.modulePath(c.Room.Libraries()))},
+		text("Path", "Env:PSModulePath"), text("Value", c.install.modulePath(c.Room.Libraries())),
 	}}})
 	why, err := c.quietly(ctx, variables)
 	if err == nil && why != "" {
@@ -72,19 +72,16 @@ func (c *conversation) setNiceties(ctx context.Context) error {
 	for _, h := range c.Grant.SSH {
 		names.Items = append(names.Items, clixml.Text(h.Host))
 	}
-	local := true
-	sessions := script(sessionsScript, psrp.Parameter{Name: "Names", Value: names})
-	sessions.LocalScope = &local // its variables are nobody's
 	for _, nicety := range []struct {
-		name   string
-		script psrp.Command
-		isHere bool // without
+		name     string
+		script   psrp.Command
+		needless bool // it is there in any case
 	}{
-		{"$SSH_Sessions and $SFTP_Sessions", sessions, false},
-		{"Out-Host and Out-Default", script(shownScript), false},
-		{"AVSAttribute", script(attributeScript), c.locked(managementModule)},
+		{"$SSH_Sessions and $SFTP_Sessions", inOwnScope(sessionsScript, psrp.Parameter{Name: "Names", Value: names}), false},
+		{"Out-Host and Out-Default", inGlobalScope(shownScript), false},
+		{"AVSAttribute", inGlobalScope(attributeScript), c.locked(managementModule)},
 	} {
-		if nicety.isHere {
+		if nicety.needless {
 			continue
 		}
 		why, err := c.quietly(ctx, single(nicety.script))

@@ -109,8 +109,8 @@ func (c *conversation) variable(ctx context.Context, name string) (map[string]En
 	var value *clixml.Value
 	count, lost := 0, c.missing.Load()
 	end, err := c.client.Run(ctx, single(psrp.Command{Text: `Microsoft.PowerShell.Utility\Get-Variable`, Parameters: []psrp.Parameter{
-		{Name: "Name", Value: clixml.Text(name)}, {Name: "Scope", Value: clixml.Text("Global")},
-		{Name: "ValueOnly", Value: clixml.Bool(true)}, {Name: "ErrorAction", Value: clixml.Text("Ignore")},
+		text("Name", name), text("Scope", "Global"),
+		{Name: "ValueOnly", Value: clixml.Bool(true)}, text("ErrorAction", "Ignore"),
 	}}), nil, func(r psrp.Record) {
 		if r.Stream == psrp.Output {
 			value = r.Value

@@ -203,7 +203,7 @@ func (c *conversation) follow(ctx context.Context, p psrp.Pipeline, write func(p
 // importModule imports the package's module. Its body may write to the streams, as the cmdlet may.
 func (c *conversation) importModule(ctx context.Context) error {
 	why, err := c.prepare(ctx, single(psrp.Command{Text: "Import-Module", Parameters: []psrp.Parameter{
-		{Name: "Name", Value: clixml.Text(c.module)}, {Name: "ErrorAction", Value: clixml.Text("Stop")},
+		text("Name", c.module), text("ErrorAction", "Stop"),
 		{Name: "DisableNameChecking", Value: clixml.Bool(true)},
 	}}), c.write)
 	if err == nil && why != "" {
@@ -224,9 +224,7 @@ func (c *conversation) runCmdlet(ctx context.Context) error {
 			cmdlet.Parameters = append(cmdlet.Parameters, psrp.Parameter{Name: a.Name, Value: v})
 		}
 	}
-	local := true
-	show := psrp.Command{Text: formattedScript, Script: true, LocalScope: &local}
-	end, err := c.follow(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{cmdlet, show}}}, c.write)
+	end, err := c.follow(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{cmdlet, inOwnScope(formattedScript)}}}, c.write)
 	if why := reason(end); err == nil && why != "" {
 		err = errors.Newf(errors.ScriptFailed, "%s", why)
 	}
@@ -236,9 +234,18 @@ func (c *conversation) runCmdlet(ctx context.Context) error {
 // single is a pipeline of one command.
 func single(c psrp.Command) psrp.Pipeline { return psrp.Pipeline{Statements: [][]psrp.Command{{c}}} }
 
-// script is a command that runs a text of ours. It has no scope of its own: what it defines is for the module.
-func script(text string, parameters ...psrp.Parameter) psrp.Command {
-	return psrp.Command{Text: text, Script: true, Parameters: parameters}
+// inGlobalScope is a command that runs a text of ours, which has no scope of its own: what it defines is for the module.
+func inGlobalScope(script string) psrp.Command { return psrp.Command{Text: script, Script: true} }
+
+// inOwnScope is one that has: its variables are nobody else's.
+func inOwnScope(script string, parameters ...psrp.Parameter) psrp.Command {
+	local := true
+	return psrp.Command{Text: script, Script: true, Parameters: parameters, LocalScope: &local}
+}
+
+// text is an argument of a command.
+func text(name, value string) psrp.Parameter {
+	return psrp.Parameter{Name: name, Value: clixml.Text(value)}
 }
 
 // write gives a record to the host.
