@@ -1,9 +1,7 @@
 package powershell_test
 
 import (
-	"cmp"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -33,10 +31,9 @@ func TestRuntime(t *testing.T) { runtimetest.Run(t, suite(t, double)) }
 
 // TestPowerShellRuntime is the same with a real pwsh.
 func TestPowerShellRuntime(t *testing.T) {
-	found, _ := exec.LookPath("pwsh")
-	pwsh := cmp.Or(os.Getenv("AIRLOCK_PWSH"), found)
+	pwsh := powershell.Locate(os.Getenv)
 	if pwsh == "" {
-		t.Skip("no pwsh: neither AIRLOCK_PWSH nor PATH names one")
+		t.Skip("no pwsh: neither AIRLOCK_PWSH nor PATH names one, and the usual places have none")
 	}
 	runtimetest.Run(t, suite(t, pwsh))
 }
