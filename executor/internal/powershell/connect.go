@@ -91,7 +91,7 @@ var vcenterScript string
 // connectVIServer gives PowerCLI the token as the id of a session, which it takes as text only: the script has variables
 // of its own.
 func (c *conversation) connectVIServer(ctx context.Context, v vcenter) (string, error) {
-	if why, err := c.load(ctx, "VMware.VimAutomation.Core"); why != "" || err != nil {
+	if why, err := c.load(ctx, "VMware.VimAutomation.Core", c.onlyErrors); why != "" || err != nil {
 		return why, err
 	}
 	return c.prepare(ctx, single(inOwnScope(vcenterScript, text("Server", v.host),
@@ -99,7 +99,7 @@ func (c *conversation) connectVIServer(ctx context.Context, v vcenter) (string, 
 }
 
 func (c *conversation) connectSSO(ctx context.Context, v vcenter) (string, error) {
-	if why, err := c.load(ctx, "VMware.vSphere.SsoAdmin"); why != "" || err != nil {
+	if why, err := c.load(ctx, "VMware.vSphere.SsoAdmin", c.onlyErrors); why != "" || err != nil {
 		return why, err
 	}
 	return c.prepare(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{
@@ -125,13 +125,6 @@ func (c *conversation) connectMOB(ctx context.Context, v vcenter) (string, error
 	return c.prepare(ctx, psrp.Pipeline{Statements: [][]psrp.Command{{
 		login(cmdlet, server, v), {Text: "Set-Variable", Parameters: []psrp.Parameter{text("Scope", "Global"), text("Name", mobConnection)}},
 	}}}, c.onlyErrors)
-}
-
-// load imports a module of the lock, for all.
-func (c *conversation) load(ctx context.Context, module string) (string, error) {
-	return c.prepare(ctx, single(psrp.Command{Text: "Import-Module", Parameters: []psrp.Parameter{
-		text("Name", module), text("ErrorAction", "Stop"), {Name: "DisableNameChecking", Value: clixml.Bool(true)},
-	}}), c.onlyErrors)
 }
 
 // login is a command that takes user and password.

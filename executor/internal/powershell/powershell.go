@@ -202,14 +202,18 @@ func (c *conversation) follow(ctx context.Context, p psrp.Pipeline, write func(p
 
 // importModule imports the package's module. Its body may write to the streams, as the cmdlet may.
 func (c *conversation) importModule(ctx context.Context) error {
-	why, err := c.prepare(ctx, single(psrp.Command{Text: "Import-Module", Parameters: []psrp.Parameter{
-		text("Name", c.module), text("ErrorAction", "Stop"),
-		{Name: "DisableNameChecking", Value: clixml.Bool(true)},
-	}}), c.write)
+	why, err := c.load(ctx, c.module, c.write)
 	if err == nil && why != "" {
 		err = errors.Newf(errors.ScriptFailed, "The module %s could not be imported: %s", c.Execution.Package.Name, why)
 	}
 	return err
+}
+
+// load imports a module, by its name or path, for all. What does not load it is no mere error record.
+func (c *conversation) load(ctx context.Context, module string, write func(psrp.Record)) (why string, err error) {
+	return c.prepare(ctx, single(psrp.Command{Text: "Import-Module", Parameters: []psrp.Parameter{
+		text("Name", module), text("ErrorAction", "Stop"), {Name: "DisableNameChecking", Value: clixml.Bool(true)},
+	}}), write)
 }
 
 // runCmdlet runs the cmdlet, with what shows formatted output behind it.
